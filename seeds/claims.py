@@ -1,0 +1,125 @@
+"""Claims: the report's statements as data, and the rows on which each is checked.
+
+`claims.toml` holds every claim, its rule and the report's figure; `expected.toml` the outcome that each row had when it
+was last looked into. A row is one claim on one subject with one codec. This module reads them and knows no networks.
+"""
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from seeds.verdict import Outcome, Rule, Verdict
+
+LEVEL = 0.05  # of a claim's line; its rows share it
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One statement of the report, restated, with the rule fixed before measuring."""
+
+    name: str
+    says: str
+    figure: str
+    unit: str
+    reason: str
+    rule: Rule
+    rows: tuple["Row", ...] = field(repr=False, default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One claim on one subject with one codec.
+
+    Args:
+        view: "raw" or "calibrated"; empty where the claim has one figure only.
+        data: task to measure on; empty for the subject's own.
+        factor: how many times smaller than the original the seed must be; 0 where the codec fixes the size.
+        runs: independent runs; 1 or more.
+        expected: the outcome found before; None for rows that are not in expected.toml, which only report.
+    """
+
+    claim: str
+    subject: str
+    codec: str
+    runs: int
+    rule: Rule
+    view: str = ""
+    data: str = ""
+    factor: int = 0
+    expected: Outcome | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique within the claim, and usable with `pytest -k`."""
+        size = f"{self.factor}x" if self.factor else ""
+        return "-".join(part for part in (self.subject, self.codec, self.view, self.data, size) if part)
+
+    def allows(self, verdict: Verdict) -> bool:
+        """Whether the outcome is the expected one; any is, where none is expected."""
+        return self.expected is None or verdict.outcome is self.expected
+
+    def explain(self, verdict: Verdict) -> str:
+        """Why a row fails, with the line that reproduces it alone."""
+        return (
+            f"{self.claim} on {self.id}: expected {self.expected}, found {verdict.explain()}\n"
+            f"reproduce: pytest -m zeroshot -k '{self.claim.replace('-', '_')} or {self.claim}' --subject {self.subject} --codec {self.codec}"
+        )
+
+
+def load(claims_path: Path, expected_path: Path) -> dict[str, Claim]:
+    """Every claim by name, rows in the order of the file, with a level shared by the rows of each claim."""
+    expected = tomllib.loads(expected_path.read_text()) if expected_path.exists() else {}
+    claims = {}
+    for name, table in tomllib.loads(claims_path.read_text()).items():
+        drafts = [row for group in table["rows"] for row in _expand(name, group)]
+        rule = Rule(
+            above=table.get("above", -math.inf),
+            below=table.get("below", math.inf),
+            alpha=LEVEL / len(drafts),
+            assay_gap=table.get("assay_gap"),
+        )
+        known = expected.get(name, {})
+        rows = []
+        for row in drafts:
+            outcome = known.get(row.id)
+            view_rule = replace(rule, needs_calibration=row.view == "raw")
+            rows.append(replace(row, rule=view_rule, expected=Outcome(outcome) if outcome else None))
+        claims[name] = Claim(name, table["says"], table["figure"], table["unit"], table["reason"], rule, tuple(rows))
+    return claims
+
+
+def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str], runs: int | None) -> list[Row]:
+    """Rows of the named subjects and codecs; a codec that the claim does not list makes new rows that only report.
+
+    Fewer runs than stated make a row report only, too.
+    """
+    kept = [row for row in rows if not subjects or row.subject in subjects]
+    if codecs:
+        listed = [row for row in kept if row.codec in codecs]
+        pattern: dict[tuple, Row] = {}
+        for row in kept:
+            pattern.setdefault((row.subject, row.view, row.data), row)
+        own = [
+            replace(row, codec=codec, expected=None)
+            for row in pattern.values()
+            for codec in codecs
+            if not row.factor and codec not in {r.codec for r in rows}
+        ]
+        kept = listed + own
+    if runs is not None:
+        kept = [replace(row, runs=runs, expected=row.expected if runs >= row.runs else None) for row in kept]
+    return kept
+
+
+def _expand(claim: str, group: dict) -> list[Row]:
+    """All combinations that one `[[claim.rows]]` table lists."""
+    unjudged = Rule(-math.inf, math.inf, LEVEL)
+    return [
+        Row(claim, subject, codec, group["runs"], unjudged, view, group.get("data", ""), factor)
+        for subject in group["subjects"]
+        for codec in group["codecs"]
+        for view in group.get("views", [""])
+        for factor in group.get("factors", [0])
+    ]

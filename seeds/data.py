@@ -1,0 +1,112 @@
+"""Examples and splits: what a subject is asked, as tensors.
+
+    [examples] -> subject -> extract -> Seed -> ... -> evaluate -> verdict
+
+Four splits, never mixed: `train` made the original; `calibration` fits temperatures, biases and unigrams and is never
+scored; `probe` gives labels to linear probes; `test` is scored. Test, calibration and probe are class-balanced.
+This module knows nothing of weights, seeds or verdicts.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seeds.corpus import PACKAGES, held_out_paragraphs, training_paragraphs
+from seeds.duplicates import Shingles
+
+LIBRARY = Path(__file__).parent / "library"
+TOKENIZER = LIBRARY / "docs_tokenizer.json"
+TRAINING_SHINGLES = LIBRARY / "docs_shingles.safetensors"
+DOCS_PER_CLASS = {"test": 100, "calibration": 50, "probe": 40}
+DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """Inputs of one split, in a fixed order.
+
+    Args:
+        inputs: (examples, ...): pixels as float32, or token ids as int64 of shape (examples, tokens).
+        labels: (examples,) int64 class numbers, or None where there are none.
+        mask: (examples, tokens) bool, True for real tokens; None for inputs that are not text.
+        split: where they come from, for example "docs/test".
+    """
+
+    inputs: Tensor
+    labels: Tensor | None
+    mask: Tensor | None
+    split: str
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows: Tensor | slice) -> "Examples":
+        labels = None if self.labels is None else self.labels[rows]
+        mask = None if self.mask is None else self.mask[rows]
+        return Examples(self.inputs[rows], labels, mask, self.split)
+
+
+@cache
+def digits() -> dict[str, Examples]:
+    """scikit-learn's 1,797 handwritten digits, 8x8 pixels scaled to [0, 1], split by a fixed permutation per class."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = torch.from_numpy(bunch.data.astype(np.float32)) / 16.0
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    order = np.random.default_rng(0).permutation(len(labels))
+    rows: dict[str, list[int]] = {split: [] for split in (*DIGITS_PER_CLASS, "train")}
+    for digit in range(10):
+        mine = [i for i in order if labels[i] == digit]
+        for split, count in DIGITS_PER_CLASS.items():
+            rows[split] += mine[:count]
+            mine = mine[count:]
+        rows["train"] += mine
+    return {s: Examples(pixels[r], labels[r], None, f"digits/{s}") for s, r in ((s, sorted(r)) for s, r in rows.items())}
+
+
+@cache
+def docs() -> dict[str, Examples]:
+    """Held-out documentation paragraphs, labelled with the package that they come from; no train split is kept.
+
+    Raises:
+        SubjectUnavailable: one of the six packages is missing.
+    """
+    texts = held_out_paragraphs(DOCS_PER_CLASS, Shingles.load(TRAINING_SHINGLES))
+    found = {}
+    for split, per_class in texts.items():
+        ids, mask = encode([text for texts_of_one in per_class for text in texts_of_one])
+        labels = torch.arange(len(PACKAGES)).repeat_interleave(DOCS_PER_CLASS[split])
+        found[split] = Examples(ids, labels, mask, f"docs/{split}")
+    return found
+
+
+def docs_training_texts() -> list[list[str]]:
+    """Training paragraphs per package, in the order of `PACKAGES`. Reads every source file: about 12 s."""
+    return [list(training_paragraphs(package)) for package in PACKAGES]
+
+
+@cache
+def docs_tokenizer():
+    """The byte-level BPE tokenizer trained on the training paragraphs (`tokenizers.Tokenizer`)."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(TOKENIZER))
+
+
+def encode(texts: list[str], max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
+    """Token ids, each text opened by the start token, cut and padded to `max_tokens`; and the mask of real tokens."""
+    tokenizer = docs_tokenizer()
+    start, pad = tokenizer.token_to_id("<start>"), tokenizer.token_to_id("<pad>")
+    ids = torch.full((len(texts), max_tokens), pad)
+    mask = torch.zeros(len(texts), max_tokens, dtype=torch.bool)
+    for row, encoding in enumerate(tokenizer.encode_batch(texts)):
+        tokens = [start, *encoding.ids][:max_tokens]
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = True
+    return ids, mask

@@ -1,0 +1,213 @@
+"""Evaluation: what a model scores on examples, raw and calibrated, one figure per example.
+
+    subject -> extract -> Seed -> store -> assemble -> [evaluate] -> verdict
+
+Only real tokens are scored, classes must be balanced, and the calibration split is never the scored one. This module
+knows nothing of seeds or claims.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seeds.data import Examples
+from seeds.errors import ProtocolError
+
+Forward = Callable[[nn.Module, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+BATCH = 64  # examples per forward pass
+CONSTANT = 0.99  # share of one predicted class from which a classifier is called constant
+STEEPEST = 1e4  # largest inverse temperature tried, in units of the spread of the logits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """One model on one split.
+
+    Args:
+        nats: (examples,) cross-entropy, for language the mean over an example's real tokens.
+        calibrated_nats: (examples,) the same after an inverse temperature (and a bias per class).
+        weights: (examples,) scored tokens, or ones.
+        correct: (examples,) 0 or 1, and calibrated_correct; None for language.
+        auc: one-against-rest area under the ROC curve, mean over classes; None for language.
+        inverse_temperature: the fitted one, >= 0.
+        is_constant: whether nearly all predictions are one class.
+    """
+
+    nats: np.ndarray
+    calibrated_nats: np.ndarray
+    weights: np.ndarray
+    inverse_temperature: float
+    correct: np.ndarray | None = None
+    calibrated_correct: np.ndarray | None = None
+    auc: float | None = None
+    is_constant: bool = False
+
+
+def evaluate_classifier(model: nn.Module, forward: Forward, test: Examples, calibration: Examples | None) -> Evaluation:
+    """Scores a classifier on balanced examples.
+
+    Args:
+        calibration: examples that fit temperature and biases; None leaves the calibrated figures equal to the raw ones.
+
+    Raises:
+        ProtocolError: unbalanced classes, a scored calibration split, or logits that are not finite.
+    """
+    labels = _balanced(test)
+    logits = _logits(model, forward, test)  # (examples, classes)
+    beta, bias = 1.0, torch.zeros(logits.shape[1], dtype=torch.float64)
+    if calibration is not None:
+        _apart(test, calibration)
+        beta, bias = _fit_temperature_and_bias(_logits(model, forward, calibration), _balanced(calibration))
+    tuned = beta * logits + bias
+    predicted = logits.argmax(1)
+    return Evaluation(
+        nats=functional.cross_entropy(logits, labels, reduction="none").numpy(),
+        calibrated_nats=functional.cross_entropy(tuned, labels, reduction="none").numpy(),
+        weights=np.ones(len(test)),
+        inverse_temperature=beta,
+        correct=(predicted == labels).double().numpy(),
+        calibrated_correct=(tuned.argmax(1) == labels).double().numpy(),
+        auc=_auc(tuned, labels),
+        is_constant=bool(predicted.bincount().max() >= CONSTANT * len(test)),
+    )
+
+
+def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, calibration: Examples | None) -> Evaluation:
+    """Scores next-token prediction on the real tokens of each example; the first token is context only.
+
+    Raises:
+        ProtocolError: no mask, a scored calibration split, or logits that are not finite.
+    """
+    beta = 1.0
+    if calibration is not None:
+        _apart(test, calibration)
+        parts = [(z, y) for z, y, _ in _next_tokens(model, forward, calibration)]
+        beta = _fit_temperature(torch.cat([z for z, _ in parts]), torch.cat([y for _, y in parts]))
+    nats, tuned = [], []
+    for logits, targets, rows in _next_tokens(model, forward, test):
+        nats.append(_mean_per_row(functional.cross_entropy(logits, targets, reduction="none"), rows))
+        tuned.append(_mean_per_row(functional.cross_entropy(beta * logits, targets, reduction="none"), rows))
+    assert test.mask is not None
+    weights = test.mask[:, 1:].sum(1).double().numpy()
+    return Evaluation(np.concatenate(nats), np.concatenate(tuned), weights, beta)
+
+
+def features(model: nn.Module, forward: Forward, examples: Examples) -> np.ndarray:
+    """What the last layer reads, averaged over real tokens where there are any: (examples, features)."""
+    found = []
+    for batch in _batches(examples):
+        with torch.inference_mode():
+            hidden = forward(model, batch.inputs, batch.mask)[1]
+        if batch.mask is not None:
+            real = batch.mask[:, :, None]
+            hidden = (hidden * real).sum(1) / real.sum(1)
+        found.append(hidden)
+    return torch.cat(found).numpy()
+
+
+def token_nats(log_probabilities: np.ndarray, examples: Examples) -> np.ndarray:
+    """Cross-entropy of fixed token probabilities, a unigram's for example, on each example's scored tokens: (examples,)."""
+    assert examples.mask is not None
+    nats = -torch.from_numpy(log_probabilities)[examples.inputs[:, 1:]]
+    real = examples.mask[:, 1:]
+    return ((nats * real).sum(1) / real.sum(1)).numpy()
+
+
+def _batches(examples: Examples):
+    for start in range(0, len(examples), BATCH):
+        yield examples[slice(start, start + BATCH)]
+
+
+def _logits(model: nn.Module, forward: Forward, examples: Examples) -> Tensor:
+    with torch.inference_mode():
+        logits = torch.cat([forward(model, b.inputs, b.mask)[0] for b in _batches(examples)])
+    return _finite(logits).double()
+
+
+def _next_tokens(model: nn.Module, forward: Forward, examples: Examples):
+    """Per batch: logits (tokens, vocabulary), targets (tokens,) and the example each belongs to, real tokens only."""
+    if examples.mask is None:
+        raise ProtocolError(f"{examples.split} has no mask; only real tokens may be scored")
+    for batch in _batches(examples):
+        assert batch.mask is not None
+        real = batch.mask[:, 1:]
+        with torch.inference_mode():
+            logits = forward(model, batch.inputs, batch.mask)[0][:, :-1]
+        rows = torch.arange(len(batch))[:, None].expand_as(real)
+        yield _finite(logits[real]), batch.inputs[:, 1:][real], rows[real]
+
+
+def _mean_per_row(values: Tensor, rows: Tensor) -> np.ndarray:
+    return (torch.bincount(rows, values.double()) / torch.bincount(rows)).numpy()
+
+
+def _finite(logits: Tensor) -> Tensor:
+    if not torch.isfinite(logits).all():
+        raise ProtocolError("the model's outputs are not finite: NaN or infinite logits cannot be scored")
+    return logits
+
+
+def _balanced(examples: Examples) -> Tensor:
+    if examples.labels is None:
+        raise ProtocolError(f"{examples.split} has no labels")
+    counts = examples.labels.bincount()
+    if len(counts) < 2 or counts.min() != counts.max():
+        raise ProtocolError(f"{examples.split} is not class-balanced: {counts.tolist()} examples per class")
+    return examples.labels
+
+
+def _apart(test: Examples, calibration: Examples) -> None:
+    if test.split == calibration.split:
+        raise ProtocolError(f"{test.split} is scored and fits the calibration; use another split")
+
+
+def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """The inverse temperature >= 0 of least cross-entropy (convex; a root of its slope)."""
+    from scipy.optimize import brentq
+
+    scale = logits.std().item() or 1.0
+    z = logits / scale
+    truth = z.gather(1, targets[:, None]).mean(dtype=torch.float64).item()
+
+    def slope(beta: float) -> float:
+        return (functional.softmax(beta * z, 1) * z).sum(1).mean(dtype=torch.float64).item() - truth
+
+    if slope(0.0) >= 0:
+        return 0.0
+    top = 1.0
+    while slope(top) < 0 and top < STEEPEST:
+        top *= 4
+    return float(brentq(slope, 0.0, top, xtol=1e-4)) / scale if top < STEEPEST else top / scale
+
+
+def _fit_temperature_and_bias(logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+    """Inverse temperature >= 0 and class biases (classes,) of least cross-entropy (convex)."""
+    from scipy.optimize import minimize
+
+    scale = logits.std().item() or 1.0
+    z = logits / scale
+    truth = functional.one_hot(labels, logits.shape[1]).double()
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        beta, bias = parameters[0], torch.from_numpy(parameters[1:])
+        scores = beta * z + bias
+        excess = (functional.softmax(scores, 1) - truth) / len(z)
+        value = functional.cross_entropy(scores, labels).item()
+        return value, np.concatenate([[(excess * z).sum().item()], excess.sum(0).numpy()])
+
+    start = np.zeros(1 + logits.shape[1])
+    bounds = [(0.0, STEEPEST)] + [(None, None)] * logits.shape[1]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(found[0]) / scale, torch.from_numpy(found[1:])
+
+
+def _auc(scores: Tensor, labels: Tensor) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    truth = functional.one_hot(labels, scores.shape[1]).numpy()
+    return float(roc_auc_score(truth, functional.log_softmax(scores, 1).numpy(), average="macro"))

@@ -1,0 +1,30 @@
+"""bert-tiny: the real BERT-tiny (4.4M parameters) as far as its published per-tensor mean and std tell.
+
+No weights, and no classification head: the published model has none. The head of the classifier is drawn by the
+architecture's own default, so it cannot do any task; its figures show what that does to a measurement.
+"""
+
+from torch import Tensor, nn
+
+from seeds.library.docs_bert import forward as docs_bert_forward
+
+SOURCE = (
+    "mean and std of the 39 tensors of prajjwal1/bert-tiny, published (3 decimals, MIT) in shanjiang7/GraphNet "
+    "@ 959ab81504fcad0eda9334c44387e5b7a0d97517, samples/transformers-auto-model/prajjwal1_bert-tiny/weight_meta.py"
+)
+PREFIX = "bert."
+
+
+def architecture() -> nn.Module:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=30522, hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512, num_labels=2
+        )
+    )
+
+
+def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Logits (examples, 2) and last hidden states (examples, tokens, features)."""
+    return docs_bert_forward(model, ids, mask)

@@ -1,0 +1,45 @@
+"""Recipe of what the two digits subjects share: the loss, the augmentation and the features."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seeds.data import digits
+from seeds.library.training import fit, rng
+
+BATCH = 64
+
+
+def forward(model: nn.Module, pixels: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Logits (examples, 10) and the values that the last layer reads (examples, features)."""
+    *body, head = model.children()
+    hidden = nn.Sequential(*body)(pixels)
+    return head(hidden), hidden
+
+
+def train(architecture: Callable[[], nn.Module], steps: int, rate: float, rng_seed: int) -> nn.Module:
+    """Cross-entropy on training digits moved by up to one pixel."""
+    split = digits()["train"]
+    assert split.labels is not None
+    labels = split.labels
+    with rng(rng_seed):
+        model = architecture()
+
+        def loss() -> Tensor:
+            rows = torch.randint(len(split), (BATCH,))
+            logits, _ = forward(model, shifted(split.inputs[rows]))
+            return functional.cross_entropy(logits, labels[rows])
+
+        fit(model, loss, steps, rate, "digits")
+    return model
+
+
+def shifted(pixels: Tensor) -> Tensor:
+    """Images (examples, 64) of 8x8 pixels, each moved by -1, 0 or 1 pixel in both directions, zeros moved in."""
+    padded = nn.functional.pad(pixels.view(-1, 8, 8), (1, 1, 1, 1))
+    dy, dx = torch.randint(3, (2, len(pixels)))
+    rows = (dy[:, None] + torch.arange(8))[:, :, None]
+    columns = (dx[:, None] + torch.arange(8))[:, None, :]
+    return padded[torch.arange(len(pixels))[:, None, None], rows, columns].flatten(1)

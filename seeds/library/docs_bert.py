@@ -1,0 +1,83 @@
+"""docs-bert: which of six libraries wrote this paragraph? A BERT classifier (0.7M parameters), masked-LM pre-trained."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seeds.corpus import PACKAGES
+from seeds.data import MAX_TOKENS, docs_tokenizer, docs_training_texts, encode
+from seeds.library.docs_corpus import VOCABULARY
+from seeds.library.training import fit, rng
+
+PRETRAIN_STEPS, FINETUNE_STEPS, BATCH = 4000, 1500, 32
+MASKED = 0.15
+
+
+def architecture() -> nn.Module:
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification(_config())
+
+
+def _config():
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=VOCABULARY, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512,
+        max_position_embeddings=MAX_TOKENS, pad_token_id=0, num_labels=len(PACKAGES),
+    )  # fmt: skip
+
+
+def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Logits (examples, classes) and last hidden states (examples, tokens, features)."""
+    out = model.bert(input_ids=ids, attention_mask=mask)  # pyright: ignore[reportCallIssue]
+    return model.classifier(model.dropout(out.pooler_output)), out.last_hidden_state  # pyright: ignore[reportCallIssue]
+
+
+def train() -> nn.Module:
+    """Masked-LM on the training paragraphs, then classification of them; about 20 minutes on one core."""
+    texts = docs_training_texts()
+    encoded = [encode(of_one) for of_one in texts]
+    ids = torch.cat([i for i, _ in encoded])
+    mask = torch.cat([m for _, m in encoded])
+    sizes = torch.tensor([len(of_one) for of_one in texts])
+    firsts = sizes.cumsum(0) - sizes
+    with rng(0):
+        body = _pretrain(ids, mask)
+        model = architecture()
+        missing = model.load_state_dict(body, strict=False).missing_keys
+        assert set(missing) <= {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}, missing
+
+        def loss() -> Tensor:
+            labels = torch.randint(len(PACKAGES), (BATCH,))  # class-balanced
+            rows = firsts[labels] + (torch.rand(BATCH) * sizes[labels]).long()
+            logits, _ = forward(model, ids[rows], mask[rows])
+            return functional.cross_entropy(logits, labels, label_smoothing=0.05)
+
+        fit(model, loss, FINETUNE_STEPS, 4e-4, "docs-bert: classification")
+    return model
+
+
+def _pretrain(ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """The `bert.*` weights after predicting masked tokens (80 % masked, 10 % random, 10 % left, as in BERT)."""
+    from transformers import BertForMaskedLM
+
+    model = BertForMaskedLM(_config())
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.0
+    mask_id = docs_tokenizer().token_to_id("<mask>")
+
+    def loss() -> Tensor:
+        rows = torch.randint(len(ids), (2 * BATCH,))
+        tokens, real = ids[rows], mask[rows]
+        asked = real & (torch.rand(tokens.shape) < MASKED)
+        how = torch.rand(tokens.shape)
+        shown = torch.where(asked & (how < 0.8), mask_id, tokens)
+        shown = torch.where(asked & (how > 0.9), torch.randint(VOCABULARY, tokens.shape), shown)
+        hidden = model.bert(input_ids=shown, attention_mask=real).last_hidden_state[asked]
+        return functional.cross_entropy(model.cls(hidden), tokens[asked])
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    fit(model, loss, PRETRAIN_STEPS, 2e-3, "docs-bert: masked words")
+    return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("bert.")}

@@ -1,0 +1,204 @@
+"""Measurement: subjects under an arm (original, fresh, or a codec), each score computed once and kept.
+
+    subject -> extract -> Seed -> store -> assemble -> evaluate -> [measure] -> quantity -> verdict
+
+Every assembled model goes the whole way: extracted, written to a seed file, read back, assembled. Run r of any arm is
+the same model in any process, so figures do not depend on which tests ran, or where.
+"""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from seeds import store
+from seeds.codecs import parse
+from seeds.errors import SubjectUnavailable
+from seeds.evaluate import Evaluation, features, token_nats
+from seeds.extract import extract
+from seeds.probe import probe_scores
+from seeds.quantity import Mean, Quantity, stack
+from seeds.sample import sample
+from seeds.seed import Seed
+from seeds.subject import Subject, evaluate, one_thread
+from seeds.task import Task, task
+
+ORIGINAL, FRESH = "original", "fresh"
+PUBLISHED_ONLY = "moments"  # the one codec of subjects whose weights are not at hand
+
+
+@dataclass(slots=True)
+class Measure:
+    """Scores of arms, cached for one session.
+
+    Args:
+        folder: where seed files are written; a temporary one if None.
+        also: further tasks on which a subject's models are scored while they are in memory.
+    """
+
+    folder: Path | None = None
+    also: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _seeds: dict[tuple[str, str], Seed] = field(default_factory=dict)
+    _scores: dict[tuple, Evaluation | SubjectUnavailable] = field(default_factory=dict)
+    _probes: dict[tuple, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_thread()
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="seeds-"))
+
+    # -- seeds ------------------------------------------------------------------------------------------------------
+
+    def seed(self, one: Subject, codec: str) -> Seed:
+        """The subject's seed, as read back from its file.
+
+        Raises:
+            SubjectUnavailable: the subject has published moments only and the codec is another.
+        """
+        key = (one.name, codec)
+        if key not in self._seeds:
+            assert self.folder is not None
+            path = self.folder / f"{one.name}.{codec.replace(':', '-')}.seed"
+            if one.weights_path is None:
+                if codec != PUBLISHED_ONLY:
+                    raise SubjectUnavailable(f"weights of {one.name} for codec {codec!r}; only its moments are published")
+                store.save(one.published_seed(), path)
+            else:
+                store.save(extract(one.weights_path, codec), path)
+            self._seeds[key] = store.load(path)
+        return self._seeds[key]
+
+    def largest_pca(self, one: Subject, factor: int) -> str | None:
+        """The PCA codec of highest rank whose seed file is at least `factor` times smaller than the weights, or None."""
+        limit = 4 * self.seed(one, "moments").parameters / factor
+        low, high = 0, max(min(e.shape[0], int(np.prod(e.shape[1:]))) for e in self.seed(one, "moments").entries if len(e.shape) > 1)
+        while low < high:
+            rank = (low + high + 1) // 2
+            fits = store.size_bytes(extract(one.weights_path, f"pca:{rank}+vectors")) <= limit  # pyright: ignore[reportArgumentType]
+            low, high = (rank, high) if fits else (low, rank - 1)
+        return f"pca:{low}+vectors" if low else None
+
+    # -- scores -----------------------------------------------------------------------------------------------------
+
+    def evaluations(self, one: Subject, arm: str, runs: int, data: str = "") -> list[Evaluation]:
+        """Scores of an arm on a task (the subject's own by default), one per run; one if nothing is random."""
+        data = data or one.task_name
+        found = []
+        for run in range(runs if _is_random(arm) else 1):
+            if (one.name, arm, run, data) not in self._scores:
+                self._score(one, arm, run, {data, *self.also.get(one.name, ())})
+            score = self._scores[one.name, arm, run, data]
+            if isinstance(score, SubjectUnavailable):
+                raise score
+            found.append(score)
+        return found
+
+    def model(self, one: Subject, arm: str, run: int) -> nn.Module:
+        """The model of one arm in one run."""
+        if arm == ORIGINAL:
+            return one.original()
+        if arm == FRESH:
+            return one.fresh(run)
+        return one.assembled(self.seed(one, arm), run)
+
+    def _score(self, one: Subject, arm: str, run: int, names: set[str]) -> None:
+        ready = {}
+        for name in names:
+            try:
+                task(name).splits()
+                ready[name] = task(name)
+            except SubjectUnavailable as missing:
+                self._scores[one.name, arm, run, name] = missing
+        if ready:
+            model = self.model(one, arm, run)
+            for name, on in ready.items():
+                self._scores[one.name, arm, run, name] = evaluate(model, one.forward, on)
+
+    # -- quantities ---------------------------------------------------------------------------------------------------
+
+    def knowledge(self, one: Subject, arm: str, runs: int, view: str = "calibrated", data: str = "") -> Mean:
+        """Quality above chance: accuracy minus 1/classes, or nats per token below a unigram.
+
+        Args:
+            view: "raw" or "calibrated".
+        """
+        on = task(data or one.task_name)
+        if on.kind == "classification":
+            field = "correct" if view == "raw" else "calibrated_correct"
+            scores = stack([getattr(e, field) for e in self.evaluations(one, arm, runs, data)])
+            return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm)) - 1 / on.classes
+        return -(self.cross_entropy(one, arm, runs, view, data) - _unigram(on))
+
+    def cross_entropy(self, one: Subject, arm: str, runs: int, view: str, data: str = "") -> Mean:
+        """Nats per example, or per real token."""
+        found = self.evaluations(one, arm, runs, data)
+        scores = stack([e.nats if view == "raw" else e.calibrated_nats for e in found])
+        return Mean(scores, found[0].weights, random=_is_random(arm))
+
+    def nats_known(self, one: Subject, data: str = "") -> Quantity:
+        """Cross-entropy of chance minus the original's, calibrated; from the published figure if there are no weights."""
+        on = task(data or one.task_name)
+        if one.published_nats is not None:
+            return _unigram(on) - one.published_nats
+        original = self.cross_entropy(one, ORIGINAL, 1, "calibrated", data)
+        return -(original - (_unigram(on) if on.kind == "language" else on.uniform_nats))
+
+    def probe(self, one: Subject, arm: str, runs: int) -> Mean:
+        """Accuracy of a linear probe on the arm's features, with other labels in each run."""
+        for run in range(runs):
+            if (one.name, arm, run) not in self._probes:
+                splits = one.task.splits()
+                model = self.model(one, arm, run)
+                found = {name: features(model, one.forward, splits[name]) for name in ("probe", "calibration", "test")}
+                self._probes[one.name, arm, run] = probe_scores(found, splits, run)
+        return Mean(stack([self._probes[one.name, arm, run] for run in range(runs)]), bounds=(0.0, 1.0))
+
+    def sample_nats(self, one: Subject, arm: str, runs: int) -> Mean:
+        """What the original makes of an arm's samples, in nats per token; "random" is uniformly random tokens."""
+        judge = one.original()
+        scores = []
+        for run in range(runs):
+            writer = None if arm == "random" else self.model(one, arm, run)
+            written = sample(writer, one.forward, one.task.classes, run)
+            splits = {"test": written}
+            on = Task("samples", "language", one.task.classes, lambda splits=splits: splits, "samples of a model")
+            scores.append(evaluate(judge, one.forward, on).nats)
+        return Mean(stack(scores), nested=True)
+
+    def notes(self, one: Subject, arm: str, runs: int, data: str = "") -> dict[str, float | int]:
+        """Figures to print beside a verdict: means over runs."""
+        found = self.evaluations(one, arm, runs, data)
+        told: dict[str, float | int] = {
+            "nats": float(np.mean([np.average(e.nats, weights=e.weights) for e in found])),
+            "calibrated_nats": float(np.mean([np.average(e.calibrated_nats, weights=e.weights) for e in found])),
+            "inverse_temperature": float(np.mean([e.inverse_temperature for e in found])),
+        }
+        if found[0].correct is not None:
+            told |= {
+                "accuracy": float(np.mean([e.correct.mean() for e in found if e.correct is not None])),
+                "auc": float(np.mean([e.auc for e in found if e.auc is not None])),
+                "constant_runs": sum(e.is_constant for e in found),
+            }
+        return told
+
+
+def _is_random(arm: str) -> bool:
+    return arm == FRESH or (arm != ORIGINAL and parse(arm).draws)
+
+
+def _unigram(on: Task) -> Mean:
+    return Mean(unigram_nats(on)[None], scored_tokens(on), random=False)
+
+
+def unigram_nats(on: Task) -> np.ndarray:
+    """Nats per token of the task's unigram on its scored examples: (examples,)."""
+    return token_nats(on.unigram_log_probabilities(), on.splits()["test"])
+
+
+def scored_tokens(on: Task) -> np.ndarray:
+    """Tokens scored in each example: (examples,)."""
+    mask = on.splits()["test"].mask
+    assert mask is not None
+    return mask[:, 1:].sum(1).double().numpy()

@@ -1,0 +1,125 @@
+"""Principal components of a weight matrix: the best affine approximation of its rows, and what it leaves out.
+
+    subject -> [extract] -> Seed        (knows matrices, nothing of codecs or files)
+
+Scores and components are stored on a binary grid coarse enough that every product and every partial sum of
+`scores @ components` is exact in float64. The decoded bits then do not depend on the order of summation, so not on
+the BLAS, the thread count or the instruction set.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seeds.errors import SeedError
+from seeds.moments import require_finite
+
+EXACT_SIDE = 2048  # largest Gram matrix; beyond it the decomposition is randomized
+POWER_ITERATIONS = 4  # of the randomized route; the energy it misses is measured, not assumed
+ROWS = 8192  # rows converted to float64 at a time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PCA:
+    """An affine approximation of rows: `scores @ components + mean`.
+
+    Args:
+        mean: (features,) float32.
+        components: (rank, features) float32, orthonormal rows up to the grid.
+        scores: (units, rank) float32.
+        captured_energy: share of the squared distance to the mean that the components hold, in [0, 1].
+        residual_std: root mean square of what they leave out, in the weights' unit.
+    """
+
+    mean: Tensor
+    components: Tensor
+    scores: Tensor
+    captured_energy: float
+    residual_std: float
+
+
+def column_pca(weight: Tensor, rank: int) -> PCA:
+    """Best rank-`rank` affine approximation of the rows of a weight matrix.
+
+    Centres the rows and keeps the leading eigenvectors of the smaller Gram matrix: exact up to float64
+    rounding while the smaller side is at most 2,048, randomized with four power iterations beyond.
+
+    Args:
+        weight: shape (units, features), any float dtype, finite.
+        rank: components kept, 1 <= rank <= min(units, features).
+
+    Raises:
+        SeedError: `weight` is not a finite matrix, or `rank` is out of range.
+
+    Source: Eckart and Young 1936; Gram route and randomized route as in Halko et al. 2011.
+    """
+    if weight.ndim != 2 or not weight.is_floating_point() or weight.numel() == 0:
+        raise SeedError(f"PCA needs a float matrix, got shape {tuple(weight.shape)} of {weight.dtype}")
+    if not 1 <= rank <= min(weight.shape):
+        raise SeedError(f"rank {rank} is out of range: 1 to {min(weight.shape)} for shape {tuple(weight.shape)}")
+    require_finite(weight)
+    scale = weight.abs().max().item() or 1.0  # squares of values near the ends of the range would leave it
+    mean = sum(c.double().div(scale).sum(0) for c in weight.split(ROWS)) / len(weight)
+    energy = sum(_centred(c, mean, scale).square().sum().item() for c in weight.split(ROWS))
+    basis = _leading_directions(weight, mean, scale, rank)  # (features, rank), orthonormal
+    scores = torch.cat([_centred(c, mean, scale) @ basis for c in weight.split(ROWS)])
+    captured = min(1.0, scores.square().sum().item() / energy) if energy else 1.0
+    bits = _bits(rank)
+    return PCA(
+        mean=_float32(mean * scale),
+        components=_float32(_snap(basis.T.contiguous(), bits)),
+        scores=_float32(_snap(scores * scale, bits)),
+        captured_energy=captured,
+        residual_std=scale * math.sqrt(energy * (1 - captured) / weight.numel()),
+    )
+
+
+def _centred(rows: Tensor, mean: Tensor, scale: float) -> Tensor:
+    return rows.double().div_(scale).sub_(mean)
+
+
+def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -> Tensor:
+    from scipy.linalg import eigh
+
+    units, features = weight.shape
+    if min(units, features) > EXACT_SIDE:
+        from sklearn.utils.extmath import randomized_svd
+
+        rows = _centred(weight, mean, scale).numpy()
+        right = randomized_svd(rows, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]
+        return torch.from_numpy(np.ascontiguousarray(right.T))
+    if features <= units:
+        gram = sum(part.T @ part for part in (_centred(c, mean, scale) for c in weight.split(ROWS)))
+        return torch.from_numpy(_top(eigh, gram, rank))
+    rows = _centred(weight, mean, scale)
+    left = torch.from_numpy(_top(eigh, rows @ rows.T, rank))
+    return torch.linalg.qr(rows.T @ left).Q  # QR also completes the basis of a rank-deficient matrix
+
+
+def _top(eigh, gram: Tensor, rank: int) -> np.ndarray:
+    """The eigenvectors of the `rank` largest eigenvalues, largest first: (side, rank)."""
+    side = len(gram)
+    vectors = eigh(gram.numpy(), subset_by_index=(side - rank, side - 1), overwrite_a=True, check_finite=False)[1]
+    return np.ascontiguousarray(vectors[:, ::-1])
+
+
+def _bits(rank: int) -> int:
+    """Significant bits of scores and components that keep a sum of `rank` products within float64's 53."""
+    return min(24, (53 - math.ceil(math.log2(rank))) // 2)
+
+
+def _snap(values: Tensor, bits: int) -> Tensor:
+    """Rounded to multiples of 2**(exponent of the largest magnitude - bits)."""
+    largest = values.abs().max().item()
+    step = 2.0 ** (math.frexp(largest)[1] - bits)
+    return values.div(step).round_().mul_(step) if largest else values
+
+
+def _float32(values: Tensor) -> Tensor:
+    cast = values.float()  # the one cast from the float64 of the statistics to the float32 of the seed
+    if not torch.isfinite(cast).all():
+        raise SeedError(f"the components of weights up to {values.abs().max():g} leave the range of float32, +-3.4e38")
+    return cast

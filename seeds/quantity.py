@@ -1,0 +1,192 @@
+"""Quantities: a figure with an interval at any level, and the algebra that claims are written in.
+
+    subject -> ... -> evaluate -> [quantity] -> verdict -> report
+
+`Mean(scores)` holds scores of shape (runs, examples). Subtracting a number or scores shifts it, dividing one quantity by
+another gives a ratio, so a claim reads like its definition: `(assembled - chance) / (original - chance)`.
+
+Runs and examples are two crossed sources of spread. Each gives an interval from scipy or statsmodels; the two are
+combined by the method of variance estimates recovery (Zou and Donner 2008), ratios by its extension (Donner and Zou 2012).
+This module knows nothing of claims.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+ROUNDING = 1e-6  # smallest relative half-width: float32 scores carry no more
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and its limits, in the figure's own unit."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+
+class Quantity(ABC):
+    """Something measured. `runs` is the smallest number of runs in it, None where it has no random part."""
+
+    @property
+    @abstractmethod
+    def runs(self) -> int | None: ...
+
+    @abstractmethod
+    def interval(self, alpha: float) -> Interval:
+        """The figure with its 1 - 2 * alpha interval: both one-sided tests have level alpha."""
+
+    def __truediv__(self, bottom: "Quantity") -> "Ratio":
+        return Ratio(self, bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Quantity):
+    """A figure without sampling error: bytes on disk, for example."""
+
+    value: float
+
+    @property
+    def runs(self) -> None:
+        return None
+
+    def interval(self, alpha: float) -> Interval:
+        return Interval(self.value, self.value, self.value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mean(Quantity):
+    """The mean of scores over runs and examples.
+
+    Args:
+        scores: (runs, examples); one row where nothing is random.
+        weights: (examples,) tokens in each example; equal if None.
+        bounds: smallest and largest possible score; None for cross-entropies.
+        random: whether rows are independent runs, so that their spread counts.
+        nested: whether each run has examples of its own: then only the runs' means count.
+    """
+
+    scores: np.ndarray
+    weights: np.ndarray | None = None
+    bounds: tuple[float, float] | None = None
+    random: bool = True
+    nested: bool = False
+
+    @property
+    def runs(self) -> int | None:
+        return len(self.scores) if self.random else None
+
+    def __sub__(self, other: "float | Mean") -> Self:
+        """Shifted by a number, or paired with other scores example by example (and run by run if both have them)."""
+        if isinstance(other, Mean):
+            bounds = None
+            if self.bounds and other.bounds:
+                bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
+            return type(self)(self.scores - other.scores, self.weights, bounds, self.random or other.random, self.nested)
+        bounds = (self.bounds[0] - other, self.bounds[1] - other) if self.bounds else None
+        return type(self)(self.scores - other, self.weights, bounds, self.random, self.nested)
+
+    def __neg__(self) -> Self:
+        bounds = (-self.bounds[1], -self.bounds[0]) if self.bounds else None
+        return type(self)(-self.scores, self.weights, bounds, self.random, self.nested)
+
+    def interval(self, alpha: float) -> Interval:
+        scores = self._linear()
+        value = float(scores.mean())
+        parts = [] if self.nested else [self._over_examples(scores.mean(0), alpha)]
+        if self.random and len(scores) > 1:
+            parts.append(_t_interval(scores.mean(1), alpha))
+        floor = ROUNDING * (1.0 + abs(value))
+        low = math.hypot(floor, *(value - part.low for part in parts))
+        high = math.hypot(floor, *(part.high - value for part in parts))
+        return Interval(value, value - low, value + high)
+
+    def _linear(self) -> np.ndarray:
+        """Scores whose plain mean is the weighted one, by linearisation of the ratio (Cochran 1977, section 6)."""
+        if self.weights is None:
+            return self.scores
+        share = self.weights / self.weights.mean()
+        centre = (self.scores * share).mean()
+        return centre + share * (self.scores - centre)
+
+    def _over_examples(self, per_example: np.ndarray, alpha: float) -> Interval:
+        if self.bounds is None:
+            return _t_interval(per_example, alpha)
+        return _bounded_interval(per_example, len(self.scores), self.bounds, alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio(Quantity):
+    """One quantity over another; unlimited where the bottom is not clearly above zero."""
+
+    top: Quantity
+    bottom: Quantity
+
+    @property
+    def runs(self) -> int | None:
+        return min((r for r in (self.top.runs, self.bottom.runs) if r is not None), default=None)
+
+    def interval(self, alpha: float) -> Interval:
+        top, bottom = self.top.interval(alpha), self.bottom.interval(alpha)
+        value = top.value / bottom.value if bottom.value else math.copysign(math.inf, top.value)
+        if bottom.low <= 0:
+            return Interval(value, -math.inf, math.inf)
+        below, above = bottom.value - bottom.low, bottom.high - bottom.value
+        low = _fieller(top.value, top.value - top.low, bottom.value, above if top.low >= 0 else below, -1)
+        high = _fieller(top.value, top.high - top.value, bottom.value, below if top.high >= 0 else above, +1)
+        return Interval(value, low, high)
+
+
+def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:
+    """Root of (top - r * bottom)**2 = top_width**2 + (r * bottom_width)**2 on one side of top / bottom."""
+    square = bottom**2 - bottom_width**2
+    if square <= 0:
+        return side * math.inf
+    root = math.sqrt(max(0.0, (top * bottom) ** 2 - square * (top**2 - top_width**2)))
+    return (top * bottom + side * root) / square
+
+
+def _t_interval(values: np.ndarray, alpha: float) -> Interval:
+    """Student's interval for a mean; unlimited for a single value."""
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    if np.ptp(values) == 0:
+        return Interval(mean, mean, mean)
+    low, high = DescrStatsW(values).tconfint_mean(alpha=2 * alpha)
+    return Interval(mean, float(low), float(high))
+
+
+def _bounded_interval(per_example: np.ndarray, runs: int, bounds: tuple[float, float], alpha: float) -> Interval:
+    """Exact binomial interval with the effective sample size (Korn and Graubard 1998): never of width zero.
+
+    With one run of zeros and ones this is the Clopper-Pearson interval: 0 of 1,000 is [0, 0.4 %] at 95 %.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, span = bounds[0], bounds[1] - bounds[0]
+    unit = (per_example - low) / span
+    share = float(np.clip(unit.mean(), 0.0, 1.0))
+    spread = float(unit.var(ddof=1)) if len(unit) > 1 else 0.0
+    size = float(len(unit))
+    if 0.0 < share < 1.0:
+        size = share * (1 - share) / (spread / size) if spread else size * runs
+        size = min(max(size, len(unit)), len(unit) * runs)
+    below, above = proportion_confint(share * size, size, alpha=2 * alpha, method="beta")
+    return Interval(low + span * share, low + span * float(np.nan_to_num(below)), low + span * float(np.nan_to_num(above, nan=1.0)))
+
+
+def stack(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Per-run scores as one array (runs, examples)."""
+    return np.stack([np.asarray(s, dtype=np.float64) for s in scores])

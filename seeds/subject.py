@@ -1,0 +1,141 @@
+"""Subjects: trained networks that claims are checked on, with their architecture, weights and task.
+
+    [subject] -> extract -> Seed -> store -> assemble -> evaluate -> verdict
+
+Each subject is one module of `seeds.library` with `architecture()` and `forward(model, inputs, mask)`. A verdict speaks of
+this one trained network, not of its family.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import nn
+
+from seeds import store
+from seeds.assemble import assemble
+from seeds.errors import SubjectUnavailable
+from seeds.evaluate import Evaluation, Forward, evaluate_classifier, evaluate_language_model
+from seeds.library.training import rng
+from seeds.seed import Seed
+from seeds.task import Task, task
+
+LIBRARY = Path(__file__).parent / "library"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A network of the embedded library.
+
+    Args:
+        name: "digits-mlp" for example; its module is `seeds.library.digits_mlp`.
+        task_name: the task that the original was trained for.
+        body: the submodule that published moments describe; None where all weights are at hand.
+        published_nats: published cross-entropy of the original on its task, where its weights are not at hand.
+    """
+
+    name: str
+    task_name: str
+    body: str | None = None
+    published_nats: float | None = None
+
+    @property
+    def module(self) -> ModuleType:
+        return import_module(f"seeds.library.{self.name.replace('-', '_')}")
+
+    @property
+    def architecture(self) -> Callable[[], nn.Module]:
+        return self.module.architecture
+
+    @property
+    def forward(self) -> Forward:
+        return self.module.forward
+
+    @property
+    def task(self) -> Task:
+        return task(self.task_name)
+
+    @property
+    def weights_path(self) -> Path | None:
+        """The original's `.safetensors` file; None where only published moments exist."""
+        return None if self.body else LIBRARY / f"{self.name.replace('-', '_')}.safetensors"
+
+    @property
+    def seed_path(self) -> Path | None:
+        """The published moments as a seed file; None where the weights are at hand."""
+        return LIBRARY / f"{self.name.replace('-', '_')}.seed.safetensors" if self.body else None
+
+    @property
+    def card(self) -> dict:
+        """Recipe, versions, quality and size, as recorded when the weights were trained."""
+        return json.loads((LIBRARY / f"{self.name.replace('-', '_')}.json").read_text())
+
+    def fresh(self, rng_seed: int) -> nn.Module:
+        """The architecture with its own default random init."""
+        with rng(rng_seed):
+            return self.architecture().eval()
+
+    def original(self) -> nn.Module:
+        """The trained network.
+
+        Raises:
+            SubjectUnavailable: only its moments are published here.
+        """
+        if self.weights_path is None:
+            raise SubjectUnavailable(f"the weights of {self.name} are not part of this package; only its moments are")
+        from safetensors.torch import load_model
+
+        model = self.fresh(0)
+        load_model(model, self.weights_path)
+        return model
+
+    def assembled(self, seed: Seed, rng_seed: int) -> nn.Module:
+        """The network rebuilt from a seed; parts that published moments do not cover are fresh."""
+        model = self.fresh(rng_seed)
+        target = getattr(model, self.body) if self.body else model
+        assemble(seed, rng_seed, into=target)
+        return model
+
+    def published_seed(self) -> Seed:
+        if self.seed_path is None:
+            raise SubjectUnavailable(f"{self.name} has no published moments; its seeds are extracted from its weights")
+        return store.load(self.seed_path)
+
+
+SUBJECTS = {
+    s.name: s
+    for s in (
+        Subject("digits-mlp", "digits"),
+        Subject("digits-cnn", "digits"),
+        Subject("docs-bert", "docs-topic"),
+        Subject("docs-gpt", "docs-text"),
+        # perplexity 29.94 on WikiText-2, windows of 1,024: transformers documentation, "Perplexity of fixed-length models"
+        Subject("gpt2", "wikitext-2", body="transformer", published_nats=3.3992),
+        Subject("bert-tiny", "imdb", body="bert"),
+    )
+}
+
+
+def subject(name: str) -> Subject:
+    """The subject of that name, or `SubjectUnavailable` with the choices."""
+    if name not in SUBJECTS:
+        raise SubjectUnavailable(f"unknown subject {name!r}; allowed: {', '.join(SUBJECTS)}")
+    return SUBJECTS[name]
+
+
+def evaluate(model: nn.Module, forward: Forward, on: Task) -> Evaluation:
+    """The model's scores on the test split of a task, calibrated on its calibration split if it has one."""
+    splits = on.splits()
+    how = evaluate_classifier if on.kind == "classification" else evaluate_language_model
+    return how(model, forward, splits["test"], splits.get("calibration"))
+
+
+@cache
+def one_thread() -> None:
+    """Keeps torch on one thread: two on a busy machine wait for each other a hundred times longer than they work."""
+    torch.set_num_threads(1)

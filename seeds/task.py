@@ -1,0 +1,93 @@
+"""Tasks: what is asked of a model, with which examples, and what a guess would score.
+
+    [task] -> subject -> extract -> Seed -> store -> assemble -> evaluate -> verdict
+
+A task names its splits but reads them only when asked. It knows nothing of models.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+
+from seeds import data, hub
+from seeds.data import Examples
+from seeds.errors import SubjectUnavailable
+
+Kind = Literal["classification", "language"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A question with examples.
+
+    Args:
+        name: how claims and the command line call it.
+        kind: "classification" (one label per example) or "language" (the next token).
+        classes: labels, or the size of the vocabulary.
+        splits: reads the examples, by split name; cached by its source.
+        unigram: for language, counts of every token in text that is not scored: (classes,); None where there
+            is no such text.
+        says: one line for people.
+    """
+
+    name: str
+    kind: Kind
+    classes: int
+    splits: Callable[[], dict[str, Examples]]
+    says: str
+    unigram: Callable[[], np.ndarray] | None = None
+
+    @property
+    def uniform_nats(self) -> float:
+        """Cross-entropy of a uniform guess."""
+        return float(np.log(self.classes))
+
+    def unigram_log_probabilities(self) -> np.ndarray:
+        """Add-one unigram fitted on the counts: (classes,) nats, all negative."""
+        if self.unigram is None:
+            raise SubjectUnavailable(f"task {self.name!r} has no text to fit a unigram on")
+        counts = self.unigram() + 1.0
+        return np.log(counts / counts.sum())
+
+
+@cache
+def docs_unigram() -> np.ndarray:
+    """Token counts of the training paragraphs of the documentation tasks, as shipped."""
+    from safetensors.numpy import load_file
+
+    return load_file(data.TRAINING_SHINGLES)["unigram"].astype(np.float64)
+
+
+def random_ids(vocabulary: int, classes: int | None = None, count: int = 24, tokens: int = 24) -> dict[str, Examples]:
+    """Uniformly random token ids, with balanced random labels if `classes` is given. Nothing can be known about them."""
+    rng = np.random.Generator(np.random.Philox(key=7))
+    ids = torch.from_numpy(rng.integers(vocabulary, size=(count, tokens)))
+    labels = None if classes is None else torch.arange(count) % classes
+    return {"test": Examples(ids, labels, torch.ones(count, tokens, dtype=torch.bool), "random-ids/test")}
+
+
+GPT2_VOCABULARY, BERT_VOCABULARY = 50257, 30522
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task("digits", "classification", 10, data.digits, "which digit is this 8x8 image?"),
+        Task("docs-topic", "classification", 6, data.docs, "which of six libraries wrote this paragraph?"),
+        Task("docs-text", "language", 2048, data.docs, "the next token of a documentation paragraph", docs_unigram),
+        Task("wikitext-2", "language", GPT2_VOCABULARY, hub.wikitext, "the next token of WikiText-2", hub.wikitext_unigram),
+        Task("imdb", "classification", 2, hub.imdb, "is this review positive?"),
+        Task("random-ids", "language", GPT2_VOCABULARY, lambda: random_ids(GPT2_VOCABULARY), "the next of random GPT-2 ids"),
+        Task("random-labels", "classification", 2, lambda: random_ids(BERT_VOCABULARY, 2, 200), "random labels of random ids"),
+    )
+}
+
+
+def task(name: str) -> Task:
+    """The task of that name, or `SubjectUnavailable` with the choices."""
+    if name not in TASKS:
+        raise SubjectUnavailable(f"unknown task {name!r}; allowed: {', '.join(TASKS)}")
+    return TASKS[name]

@@ -1,0 +1,118 @@
+"""The judge: one rule for all claims.
+
+    subject -> ... -> evaluate -> quantity -> [verdict] -> report
+
+A claim fixes a region before anything is measured. HOLDS: the 1 - 2 * alpha interval lies inside it; REFUTED: wholly
+outside; UNDECIDED: it crosses, or there are too few runs; NO ASSAY: the original cannot do the task, so nothing can be lost.
+The judge knows figures and rules, and nothing of networks.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from seeds.quantity import Interval, Quantity
+
+MIN_RUNS = 3
+
+
+class Outcome(StrEnum):
+    HOLDS = "HOLDS"
+    REFUTED = "REFUTED"
+    UNDECIDED = "UNDECIDED"
+    NO_ASSAY = "NO ASSAY"
+    NO_SEED = "NO SUCH SEED"  # no seed of the size that the row asks for exists
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a claim's quantity must be.
+
+    Args:
+        above, below: the region, ends excluded; infinite where one-sided.
+        alpha: level of each one-sided test: 0.05 over the rows of the claim.
+        assay_gap: what the lower bound of the assay must exceed; None for claims without one.
+        needs_calibration: figures wholly below zero do not count as "keeps nothing", because the model may only
+            be wrong too loudly.
+    """
+
+    above: float
+    below: float
+    alpha: float
+    assay_gap: float | None = None
+    needs_calibration: bool = False
+
+    @property
+    def region(self) -> str:
+        ends = [f"> {self.above:g}" if math.isfinite(self.above) else "", f"< {self.below:g}" if math.isfinite(self.below) else ""]
+        return " and ".join(end for end in ends if end)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome with what it rests on; `assay` is the control's interval, `runs` None for deterministic rows."""
+
+    outcome: Outcome
+    interval: Interval
+    rule: Rule
+    runs: int | None
+    assay: Interval | None
+    reason: str
+
+    def explain(self) -> str:
+        i = self.interval
+        figure = f"{i.value:.4g} [{i.low:.4g}, {i.high:.4g}] at {1 - 2 * self.rule.alpha:.2%}"
+        return f"{self.outcome}: {figure}, region {self.rule.region}, runs {self.runs or 'deterministic'}; {self.reason}"
+
+
+def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) -> Verdict:
+    """The verdict on one row.
+
+    Args:
+        quantity: what was measured; None if no seed of the asked size exists.
+        assay: the original's quality above chance, for rules with an `assay_gap`; None if there is no original.
+    """
+    nothing = Interval(math.nan, -math.inf, math.inf)
+    control = assay.interval(rule.alpha) if assay is not None else None
+    if quantity is None:
+        return Verdict(Outcome.NO_SEED, nothing, rule, None, control, "no seed of this size exists")
+    found, runs = quantity.interval(rule.alpha), quantity.runs
+    outcome, reason = _decide(found, rule, runs, control)
+    return Verdict(outcome, found, rule, runs, control, reason)
+
+
+def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | None) -> tuple[Outcome, str]:
+    if rule.assay_gap is not None:
+        if control is None:
+            return Outcome.NO_ASSAY, "there is no original that can do the task"
+        if not control.low > rule.assay_gap:
+            return Outcome.NO_ASSAY, f"the original's lower bound above chance, {control.low:.3g}, is not over {rule.assay_gap:g}"
+    if runs is not None and runs < MIN_RUNS:
+        return Outcome.UNDECIDED, f"{runs} runs; at least {MIN_RUNS} are needed"
+    if rule.needs_calibration and found.high < 0:
+        return Outcome.UNDECIDED, "below chance: the calibrated row says whether it knows nothing"
+    if rule.above < found.low and found.high < rule.below:
+        return Outcome.HOLDS, "the interval lies inside the region"
+    if found.high <= rule.above or found.low >= rule.below:
+        return Outcome.REFUTED, "the interval lies outside the region"
+    return Outcome.UNDECIDED, _needed(found, rule, runs)
+
+
+def _needed(found: Interval, rule: Rule, runs: int | None) -> str:
+    """What would decide: the smallest distance from the margin that this design can tell, and the runs for this one."""
+    gap = min(abs(found.value - end) for end in (rule.above, rule.below) if math.isfinite(end))
+    told = f"the interval crosses the margin; minimum detectable effect {found.half_width:.3g}"
+    if runs and gap > 0 and math.isfinite(found.half_width):
+        told += f", about {math.ceil(runs * (found.half_width / gap) ** 2)} runs needed"
+    return told
+
+
+def summary(outcomes: list[Outcome]) -> tuple[Outcome, str]:
+    """The line of a universal claim over its rows, and "k of n hold" among those that could speak."""
+    spoke = [o for o in outcomes if o not in (Outcome.NO_ASSAY, Outcome.NO_SEED)]
+    told = f"{sum(o is Outcome.HOLDS for o in spoke)} of {len(spoke)} hold"
+    if not spoke:
+        return Outcome.NO_ASSAY, told
+    if Outcome.REFUTED in spoke:
+        return Outcome.REFUTED, told
+    return (Outcome.HOLDS if all(o is Outcome.HOLDS for o in spoke) else Outcome.UNDECIDED), told
