@@ -21,7 +21,7 @@ from seeds.duplicates import Shingles
 LIBRARY = Path(__file__).parent / "library"
 TOKENIZER = LIBRARY / "docs_tokenizer.json"
 TRAINING_SHINGLES = LIBRARY / "docs_shingles.safetensors"
-DOCS_PER_CLASS = {"test": 100, "calibration": 50, "probe": 40}
+DOCS_PER_CLASS = {"test": 60, "calibration": 25, "probe": 40}
 DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
 MAX_TOKENS = 64
 
@@ -84,6 +84,15 @@ def docs() -> dict[str, Examples]:
         labels = torch.arange(len(PACKAGES)).repeat_interleave(DOCS_PER_CLASS[split])
         found[split] = Examples(ids, labels, mask, f"docs/{split}")
     return found
+
+
+@cache
+def docs_text() -> dict[str, Examples]:
+    """The documentation paragraphs for language modelling: every second of the test and every fourth of the calibration ones.
+
+    A paragraph gives some 45 scored tokens, so fewer are needed than for classification.
+    """
+    return {split: docs()[split][slice(None, None, step)] for split, step in (("test", 2), ("calibration", 4))}
 
 
 def docs_training_texts() -> list[list[str]]:

@@ -17,7 +17,8 @@ from torch.nn import functional
 from seeds.data import Examples
 from seeds.errors import ProtocolError
 
-Forward = Callable[[nn.Module, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+Head = Callable[[Tensor], Tensor]  # logits from hidden states
+Forward = Callable[[nn.Module, Tensor, Tensor | None], tuple[Tensor, Head]]  # (model, inputs, mask) -> states, head
 
 BATCH = 64  # examples per forward pass
 CONSTANT = 0.99  # share of one predicted class from which a classifier is called constant
@@ -86,28 +87,33 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
     beta = 1.0
     if calibration is not None:
         _apart(test, calibration)
-        parts = [(z, y) for z, y, _ in _next_tokens(model, forward, calibration)]
-        beta = _fit_temperature(torch.cat([z for z, _ in parts]), torch.cat([y for _, y in parts]))
-    nats, tuned = [], []
-    for logits, targets, rows in _next_tokens(model, forward, test):
-        nats.append(_mean_per_row(functional.cross_entropy(logits, targets, reduction="none"), rows))
-        tuned.append(_mean_per_row(functional.cross_entropy(beta * logits, targets, reduction="none"), rows))
+        with torch.inference_mode():
+            logits, targets, _ = _next_tokens(model, forward, calibration)
+        beta = _fit_temperature(logits, targets)
+
+    def nats_of(batch: Examples) -> Tensor:
+        logits, targets, rows = _next_tokens(model, forward, batch)
+        raw = functional.cross_entropy(logits, targets, reduction="none")
+        tuned = functional.cross_entropy(logits.mul_(beta), targets, reduction="none")
+        return torch.stack([_mean_per_row(raw, rows), _mean_per_row(tuned, rows)], 1)
+
+    nats = _over_batches(test, nats_of).numpy()
     assert test.mask is not None
     weights = test.mask[:, 1:].sum(1).double().numpy()
-    return Evaluation(np.concatenate(nats), np.concatenate(tuned), weights, beta)
+    return Evaluation(nats[:, 0], nats[:, 1], weights, beta)
 
 
 def features(model: nn.Module, forward: Forward, examples: Examples) -> np.ndarray:
-    """What the last layer reads, averaged over real tokens where there are any: (examples, features)."""
-    found = []
-    for batch in _batches(examples):
-        with torch.inference_mode():
-            hidden = forward(model, batch.inputs, batch.mask)[1]
-        if batch.mask is not None:
-            real = batch.mask[:, :, None]
-            hidden = (hidden * real).sum(1) / real.sum(1)
-        found.append(hidden)
-    return torch.cat(found).numpy()
+    """Hidden states behind the last layer, averaged over real tokens where there are any: (examples, features)."""
+
+    def states_of(batch: Examples) -> Tensor:
+        states = forward(model, batch.inputs, batch.mask)[0]
+        if batch.mask is None:
+            return states
+        real = batch.mask[:, :, None]
+        return (states * real).sum(1) / real.sum(1)
+
+    return _finite(_over_batches(examples, states_of)).numpy()
 
 
 def token_nats(log_probabilities: np.ndarray, examples: Examples) -> np.ndarray:
@@ -118,32 +124,41 @@ def token_nats(log_probabilities: np.ndarray, examples: Examples) -> np.ndarray:
     return ((nats * real).sum(1) / real.sum(1)).numpy()
 
 
-def _batches(examples: Examples):
-    for start in range(0, len(examples), BATCH):
-        yield examples[slice(start, start + BATCH)]
+def _over_batches(examples: Examples, compute: Callable[[Examples], Tensor]) -> Tensor:
+    """`compute` on batches of examples of similar length, pads beyond the longest cut off; rows in the examples' order."""
+    lengths = torch.zeros(len(examples)) if examples.mask is None else examples.mask.sum(1)
+    order = lengths.argsort(stable=True)
+    found = []
+    for rows in order.split(BATCH):
+        batch = examples[rows]
+        if batch.mask is not None:
+            end = int(batch.mask.any(0).nonzero().max()) + 1
+            batch = Examples(batch.inputs[:, :end], batch.labels, batch.mask[:, :end], batch.split)
+        with torch.inference_mode():
+            found.append(compute(batch))
+    return torch.cat(found)[order.argsort()]
 
 
 def _logits(model: nn.Module, forward: Forward, examples: Examples) -> Tensor:
-    with torch.inference_mode():
-        logits = torch.cat([forward(model, b.inputs, b.mask)[0] for b in _batches(examples)])
-    return _finite(logits).double()
+    def logits_of(batch: Examples) -> Tensor:
+        states, head = forward(model, batch.inputs, batch.mask)
+        return head(states)
+
+    return _finite(_over_batches(examples, logits_of)).double()
 
 
-def _next_tokens(model: nn.Module, forward: Forward, examples: Examples):
-    """Per batch: logits (tokens, vocabulary), targets (tokens,) and the example each belongs to, real tokens only."""
-    if examples.mask is None:
-        raise ProtocolError(f"{examples.split} has no mask; only real tokens may be scored")
-    for batch in _batches(examples):
-        assert batch.mask is not None
-        real = batch.mask[:, 1:]
-        with torch.inference_mode():
-            logits = forward(model, batch.inputs, batch.mask)[0][:, :-1]
-        rows = torch.arange(len(batch))[:, None].expand_as(real)
-        yield _finite(logits[real]), batch.inputs[:, 1:][real], rows[real]
+def _next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (tokens, vocabulary), targets (tokens,) and the row that each belongs to: real tokens behind the first."""
+    if batch.mask is None:
+        raise ProtocolError(f"{batch.split} has no mask; only real tokens may be scored")
+    real = batch.mask[:, 1:]
+    states, head = forward(model, batch.inputs, batch.mask)
+    rows = torch.arange(len(batch))[:, None].expand_as(real)
+    return _finite(head(states[:, :-1][real])), batch.inputs[:, 1:][real], rows[real]
 
 
-def _mean_per_row(values: Tensor, rows: Tensor) -> np.ndarray:
-    return (torch.bincount(rows, values.double()) / torch.bincount(rows)).numpy()
+def _mean_per_row(values: Tensor, rows: Tensor) -> Tensor:
+    return torch.bincount(rows, values.double()) / torch.bincount(rows)
 
 
 def _finite(logits: Tensor) -> Tensor:
@@ -182,7 +197,7 @@ def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
     top = 1.0
     while slope(top) < 0 and top < STEEPEST:
         top *= 4
-    return float(brentq(slope, 0.0, top, xtol=1e-4)) / scale if top < STEEPEST else top / scale
+    return float(brentq(slope, 0.0, top, xtol=1e-3)) / scale if top < STEEPEST else top / scale
 
 
 def _fit_temperature_and_bias(logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:

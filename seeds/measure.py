@@ -16,9 +16,9 @@ from torch import nn
 from seeds import store
 from seeds.codecs import parse
 from seeds.errors import SubjectUnavailable
-from seeds.evaluate import Evaluation, features, token_nats
+from seeds.evaluate import Evaluation, evaluate_language_model, features, token_nats
 from seeds.extract import extract
-from seeds.probe import probe_scores
+from seeds.probe import labelled, probe_scores
 from seeds.quantity import Mean, Quantity, stack
 from seeds.sample import sample
 from seeds.seed import Seed
@@ -42,7 +42,9 @@ class Measure:
     also: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _seeds: dict[tuple[str, str], Seed] = field(default_factory=dict)
     _scores: dict[tuple, Evaluation | SubjectUnavailable] = field(default_factory=dict)
+    _missing: dict[str, SubjectUnavailable] = field(default_factory=dict)
     _probes: dict[tuple, np.ndarray] = field(default_factory=dict)
+    _samples: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         one_thread()
@@ -73,7 +75,10 @@ class Measure:
     def largest_pca(self, one: Subject, factor: int) -> str | None:
         """The PCA codec of highest rank whose seed file is at least `factor` times smaller than the weights, or None."""
         limit = 4 * self.seed(one, "moments").parameters / factor
-        low, high = 0, max(min(e.shape[0], int(np.prod(e.shape[1:]))) for e in self.seed(one, "moments").entries if len(e.shape) > 1)
+        low, high = (
+            0,
+            max(min(e.shape[0], int(np.prod(e.shape[1:]))) for e in self.seed(one, "moments").entries if len(e.shape) > 1),
+        )
         while low < high:
             rank = (low + high + 1) // 2
             fits = store.size_bytes(extract(one.weights_path, f"pca:{rank}+vectors")) <= limit  # pyright: ignore[reportArgumentType]
@@ -107,10 +112,12 @@ class Measure:
         ready = {}
         for name in names:
             try:
+                if name in self._missing:
+                    raise self._missing[name]
                 task(name).splits()
                 ready[name] = task(name)
             except SubjectUnavailable as missing:
-                self._scores[one.name, arm, run, name] = missing
+                self._scores[one.name, arm, run, name] = self._missing[name] = missing
         if ready:
             model = self.model(one, arm, run)
             for name, on in ready.items():
@@ -119,17 +126,18 @@ class Measure:
     # -- quantities ---------------------------------------------------------------------------------------------------
 
     def knowledge(self, one: Subject, arm: str, runs: int, view: str = "calibrated", data: str = "") -> Mean:
-        """Quality above chance: accuracy minus 1/classes, or nats per token below a unigram.
+        """What an arm knows above chance.
 
         Args:
-            view: "raw" or "calibrated".
+            view: "raw" is accuracy minus 1/classes for classification; everything else is nats below chance, which is a
+                uniform guess for classification and a unigram for language.
         """
         on = task(data or one.task_name)
-        if on.kind == "classification":
-            field = "correct" if view == "raw" else "calibrated_correct"
-            scores = stack([getattr(e, field) for e in self.evaluations(one, arm, runs, data)])
+        if on.kind == "classification" and view == "raw":
+            found = self.evaluations(one, arm, runs, data)
+            scores = stack([e.correct for e in found if e.correct is not None])
             return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm)) - 1 / on.classes
-        return -(self.cross_entropy(one, arm, runs, view, data) - _unigram(on))
+        return -(self.cross_entropy(one, arm, runs, view, data) - _chance(on))
 
     def cross_entropy(self, one: Subject, arm: str, runs: int, view: str, data: str = "") -> Mean:
         """Nats per example, or per real token."""
@@ -138,34 +146,40 @@ class Measure:
         return Mean(scores, found[0].weights, random=_is_random(arm))
 
     def nats_known(self, one: Subject, data: str = "") -> Quantity:
-        """Cross-entropy of chance minus the original's, calibrated; from the published figure if there are no weights."""
-        on = task(data or one.task_name)
+        """What the original knows, calibrated; from its published cross-entropy if its weights are not at hand."""
         if one.published_nats is not None:
-            return _unigram(on) - one.published_nats
-        original = self.cross_entropy(one, ORIGINAL, 1, "calibrated", data)
-        return -(original - (_unigram(on) if on.kind == "language" else on.uniform_nats))
+            return Mean(unigram_nats(one.task)[None], scored_tokens(one.task), random=False) - one.published_nats
+        return self.knowledge(one, ORIGINAL, 1, "calibrated", data)
 
     def probe(self, one: Subject, arm: str, runs: int) -> Mean:
         """Accuracy of a linear probe on the arm's features, with other labels in each run."""
         for run in range(runs):
             if (one.name, arm, run) not in self._probes:
-                splits = one.task.splits()
+                splits = labelled(one.probe_task.splits(), one.probe_labels, run)
                 model = self.model(one, arm, run)
                 found = {name: features(model, one.forward, splits[name]) for name in ("probe", "calibration", "test")}
-                self._probes[one.name, arm, run] = probe_scores(found, splits, run)
+                self._probes[one.name, arm, run] = probe_scores(found, splits)
         return Mean(stack([self._probes[one.name, arm, run] for run in range(runs)]), bounds=(0.0, 1.0))
 
     def sample_nats(self, one: Subject, arm: str, runs: int) -> Mean:
         """What the original makes of an arm's samples, in nats per token; "random" is uniformly random tokens."""
-        judge = one.original()
-        scores = []
         for run in range(runs):
-            writer = None if arm == "random" else self.model(one, arm, run)
-            written = sample(writer, one.forward, one.task.classes, run)
-            splits = {"test": written}
-            on = Task("samples", "language", one.task.classes, lambda splits=splits: splits, "samples of a model")
-            scores.append(evaluate(judge, one.forward, on).nats)
-        return Mean(stack(scores), nested=True)
+            if (one.name, arm, run) not in self._samples:
+                writer = None if arm == "random" else self.model(one, arm, run)
+                written = sample(writer, one.forward, one.task.classes, run)
+                reader = evaluate_language_model(self.model(one, ORIGINAL, 0), one.forward, written, None)
+                self._samples[one.name, arm, run] = reader.nats
+        return Mean(stack([self._samples[one.name, arm, run] for run in range(runs)]), nested=True)
+
+    def size_notes(self, one: Subject, codec: str, runs: int) -> dict[str, float | int]:
+        """Bytes of the seed file, how many times smaller it is, and the calibrated retention that goes with them."""
+        seed = self.seed(one, codec)
+        size = store.size_bytes(seed)
+        told: dict[str, float | int] = {"size_bytes": size, "times_smaller": 4 * seed.parameters / size}
+        if one.weights_path is not None:
+            original = self.knowledge(one, ORIGINAL, 1).interval(0.025).value
+            told["retention"] = self.knowledge(one, codec, runs).interval(0.025).value / original
+        return told
 
     def notes(self, one: Subject, arm: str, runs: int, data: str = "") -> dict[str, float | int]:
         """Figures to print beside a verdict: means over runs."""
@@ -188,8 +202,9 @@ def _is_random(arm: str) -> bool:
     return arm == FRESH or (arm != ORIGINAL and parse(arm).draws)
 
 
-def _unigram(on: Task) -> Mean:
-    return Mean(unigram_nats(on)[None], scored_tokens(on), random=False)
+def _chance(on: Task) -> float | Mean:
+    """Nats of a guess: uniform over classes, or a unigram's on each example."""
+    return on.uniform_nats if on.kind == "classification" else Mean(unigram_nats(on)[None], random=False)
 
 
 def unigram_nats(on: Task) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Mean and standard deviation of a tensor: one pass at memory speed, float64 totals, no cancellation.
 
-    subject -> [extract] -> Seed        (knows tensors, nothing of codecs or files)
+subject -> [extract] -> Seed        (knows tensors, nothing of codecs or files)
 """
 
 import math

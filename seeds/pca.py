@@ -103,7 +103,7 @@ def _top(eigh, gram: Tensor, rank: int) -> np.ndarray:
     """The eigenvectors of the `rank` largest eigenvalues, largest first: (side, rank)."""
     side = len(gram)
     vectors = eigh(gram.numpy(), subset_by_index=(side - rank, side - 1), overwrite_a=True, check_finite=False)[1]
-    return np.ascontiguousarray(vectors[:, ::-1])
+    return np.flip(vectors, axis=1).copy()  # torch refuses the negative stride that ascontiguousarray keeps at rank 1
 
 
 def _bits(rank: int) -> int:

@@ -184,7 +184,9 @@ def _bounded_interval(per_example: np.ndarray, runs: int, bounds: tuple[float, f
         size = share * (1 - share) / (spread / size) if spread else size * runs
         size = min(max(size, len(unit)), len(unit) * runs)
     below, above = proportion_confint(share * size, size, alpha=2 * alpha, method="beta")
-    return Interval(low + span * share, low + span * float(np.nan_to_num(below)), low + span * float(np.nan_to_num(above, nan=1.0)))
+    return Interval(
+        low + span * share, low + span * float(np.nan_to_num(below)), low + span * float(np.nan_to_num(above, nan=1.0))
+    )
 
 
 def stack(scores: Sequence[np.ndarray]) -> np.ndarray:

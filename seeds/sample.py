@@ -1,6 +1,6 @@
 """Sampling: text that a language model writes, token by token, reproducibly.
 
-    subject -> ... -> assemble -> [sample] -> evaluate -> verdict
+subject -> ... -> assemble -> [sample] -> evaluate -> verdict
 """
 
 import numpy as np
@@ -28,7 +28,8 @@ def sample(model: nn.Module | None, forward: Forward, vocabulary: int, rng_seed:
             nexts = torch.from_numpy((draws[step] * vocabulary).astype(np.int64))
         else:
             with torch.inference_mode():
-                logits = forward(model, ids, None)[0][:, -1].double()
+                states, head = forward(model, ids, None)
+                logits = head(states[:, -1]).double()
             cumulative = torch.softmax(logits, 1).cumsum(1)
             below = torch.from_numpy(draws[step])[:, None] * cumulative[:, -1:]
             nexts = torch.searchsorted(cumulative, below, right=True)[:, 0].clamp_(max=vocabulary - 1)

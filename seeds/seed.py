@@ -1,6 +1,6 @@
 """The seed: what is left of a model's weights, in memory.
 
-    subject -> extract -> [Seed] -> store -> assemble -> evaluate -> verdict
+subject -> extract -> [Seed] -> store -> assemble -> evaluate -> verdict
 """
 
 from collections.abc import Mapping

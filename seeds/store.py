@@ -75,8 +75,8 @@ def write_whole(path: Path, raw: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
     except OSError as error:
         Path(scratch).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}") from None

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from seeds import store
 from seeds.assemble import assemble
@@ -35,12 +36,16 @@ class Subject:
     Args:
         name: "digits-mlp" for example; its module is `seeds.library.digits_mlp`.
         task_name: the task that the original was trained for.
+        probe_name: the classification task that its features are probed on, if that is another.
+        probe_labels: labels per class that a probe may use, at most 20; so few that the original is clearly ahead of fresh.
         body: the submodule that published moments describe; None where all weights are at hand.
         published_nats: published cross-entropy of the original on its task, where its weights are not at hand.
     """
 
     name: str
     task_name: str
+    probe_name: str | None = None
+    probe_labels: int = 20
     body: str | None = None
     published_nats: float | None = None
 
@@ -59,6 +64,10 @@ class Subject:
     @property
     def task(self) -> Task:
         return task(self.task_name)
+
+    @property
+    def probe_task(self) -> Task:
+        return task(self.probe_name or self.task_name)
 
     @property
     def weights_path(self) -> Path | None:
@@ -96,9 +105,12 @@ class Subject:
 
     def assembled(self, seed: Seed, rng_seed: int) -> nn.Module:
         """The network rebuilt from a seed; parts that published moments do not cover are fresh."""
-        model = self.fresh(rng_seed)
-        target = getattr(model, self.body) if self.body else model
-        assemble(seed, rng_seed, into=target)
+        with _SkipInit():
+            model = self.architecture().eval()
+        described = set((getattr(model, self.body) if self.body else model).parameters())
+        if not described.issuperset(model.parameters()):
+            model = self.fresh(rng_seed)
+        assemble(seed, rng_seed, into=getattr(model, self.body) if self.body else model)
         return model
 
     def published_seed(self) -> Seed:
@@ -107,13 +119,22 @@ class Subject:
         return store.load(self.seed_path)
 
 
+class _SkipInit(TorchFunctionMode):
+    """Leaves new parameters as they lie in memory, for models whose every weight is written right after."""
+
+    random = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_})
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return args[0] if func in self.random else func(*args, **(kwargs or {}))
+
+
 SUBJECTS = {
     s.name: s
     for s in (
-        Subject("digits-mlp", "digits"),
-        Subject("digits-cnn", "digits"),
+        Subject("digits-mlp", "digits", probe_labels=5),
+        Subject("digits-cnn", "digits", probe_labels=5),
         Subject("docs-bert", "docs-topic"),
-        Subject("docs-gpt", "docs-text"),
+        Subject("docs-gpt", "docs-text", probe_name="docs-topic"),
         # perplexity 29.94 on WikiText-2, windows of 1,024: transformers documentation, "Perplexity of fixed-length models"
         Subject("gpt2", "wikitext-2", body="transformer", published_nats=3.3992),
         Subject("bert-tiny", "imdb", body="bert"),

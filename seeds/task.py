@@ -62,7 +62,7 @@ def docs_unigram() -> np.ndarray:
     return load_file(data.TRAINING_SHINGLES)["unigram"].astype(np.float64)
 
 
-def random_ids(vocabulary: int, classes: int | None = None, count: int = 24, tokens: int = 24) -> dict[str, Examples]:
+def random_ids(vocabulary: int, classes: int | None = None, count: int = 12, tokens: int = 16) -> dict[str, Examples]:
     """Uniformly random token ids, with balanced random labels if `classes` is given. Nothing can be known about them."""
     rng = np.random.Generator(np.random.Philox(key=7))
     ids = torch.from_numpy(rng.integers(vocabulary, size=(count, tokens)))
@@ -77,7 +77,7 @@ TASKS = {
     for task in (
         Task("digits", "classification", 10, data.digits, "which digit is this 8x8 image?"),
         Task("docs-topic", "classification", 6, data.docs, "which of six libraries wrote this paragraph?"),
-        Task("docs-text", "language", 2048, data.docs, "the next token of a documentation paragraph", docs_unigram),
+        Task("docs-text", "language", 2048, data.docs_text, "the next token of a documentation paragraph", docs_unigram),
         Task("wikitext-2", "language", GPT2_VOCABULARY, hub.wikitext, "the next token of WikiText-2", hub.wikitext_unigram),
         Task("imdb", "classification", 2, hub.imdb, "is this review positive?"),
         Task("random-ids", "language", GPT2_VOCABULARY, lambda: random_ids(GPT2_VOCABULARY), "the next of random GPT-2 ids"),

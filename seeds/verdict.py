@@ -17,6 +17,8 @@ MIN_RUNS = 3
 
 
 class Outcome(StrEnum):
+    """What a row can come to."""
+
     HOLDS = "HOLDS"
     REFUTED = "REFUTED"
     UNDECIDED = "UNDECIDED"
@@ -44,7 +46,10 @@ class Rule:
 
     @property
     def region(self) -> str:
-        ends = [f"> {self.above:g}" if math.isfinite(self.above) else "", f"< {self.below:g}" if math.isfinite(self.below) else ""]
+        ends = [
+            f"> {self.above:g}" if math.isfinite(self.above) else "",
+            f"< {self.below:g}" if math.isfinite(self.below) else "",
+        ]
         return " and ".join(end for end in ends if end)
 
 
@@ -86,7 +91,10 @@ def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | N
         if control is None:
             return Outcome.NO_ASSAY, "there is no original that can do the task"
         if not control.low > rule.assay_gap:
-            return Outcome.NO_ASSAY, f"the original's lower bound above chance, {control.low:.3g}, is not over {rule.assay_gap:g}"
+            return (
+                Outcome.NO_ASSAY,
+                f"the original's lower bound above chance, {control.low:.3g}, is not over {rule.assay_gap:g}",
+            )
     if runs is not None and runs < MIN_RUNS:
         return Outcome.UNDECIDED, f"{runs} runs; at least {MIN_RUNS} are needed"
     if rule.needs_calibration and found.high < 0:

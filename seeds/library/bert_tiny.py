@@ -4,15 +4,15 @@ No weights, and no classification head: the published model has none. The head o
 architecture's own default, so it cannot do any task; its figures show what that does to a measurement.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
-from seeds.library.docs_bert import forward as docs_bert_forward
+from seeds.library import docs_bert
 
 SOURCE = (
     "mean and std of the 39 tensors of prajjwal1/bert-tiny, published (3 decimals, MIT) in shanjiang7/GraphNet "
     "@ 959ab81504fcad0eda9334c44387e5b7a0d97517, samples/transformers-auto-model/prajjwal1_bert-tiny/weight_meta.py"
 )
-PREFIX = "bert."
+forward = docs_bert.forward
 
 
 def architecture() -> nn.Module:
@@ -25,6 +25,3 @@ def architecture() -> nn.Module:
     )
 
 
-def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (examples, 2) and last hidden states (examples, tokens, features)."""
-    return docs_bert_forward(model, ids, mask)

@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seeds.data import digits
+from seeds.evaluate import Head
 from seeds.library.training import fit, rng
 
 BATCH = 64
 
 
-def forward(model: nn.Module, pixels: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Logits (examples, 10) and the values that the last layer reads (examples, features)."""
+def forward(model: nn.Module, pixels: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Head]:
+    """What the last layer reads (examples, features), and that layer, which gives logits (examples, 10)."""
     *body, head = model.children()
-    hidden = nn.Sequential(*body)(pixels)
-    return head(hidden), hidden
+    return nn.Sequential(*body)(pixels), head
 
 
 def train(architecture: Callable[[], nn.Module], steps: int, rate: float, rng_seed: int) -> nn.Module:
@@ -29,8 +29,8 @@ def train(architecture: Callable[[], nn.Module], steps: int, rate: float, rng_se
 
         def loss() -> Tensor:
             rows = torch.randint(len(split), (BATCH,))
-            logits, _ = forward(model, shifted(split.inputs[rows]))
-            return functional.cross_entropy(logits, labels[rows])
+            states, head = forward(model, shifted(split.inputs[rows]))
+            return functional.cross_entropy(head(states), labels[rows])
 
         fit(model, loss, steps, rate, "digits")
     return model

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from seeds.corpus import PACKAGES
 from seeds.data import MAX_TOKENS, docs_tokenizer, docs_training_texts, encode
+from seeds.evaluate import Head
 from seeds.library.docs_corpus import VOCABULARY
 from seeds.library.training import fit, rng
 
@@ -28,10 +29,10 @@ def _config():
     )  # fmt: skip
 
 
-def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (examples, classes) and last hidden states (examples, tokens, features)."""
+def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Head]:
+    """Last hidden states (examples, tokens, features), and the head that gives logits (examples, classes) from them."""
     out = model.bert(input_ids=ids, attention_mask=mask)  # pyright: ignore[reportCallIssue]
-    return model.classifier(model.dropout(out.pooler_output)), out.last_hidden_state  # pyright: ignore[reportCallIssue]
+    return out.last_hidden_state, lambda states: model.classifier(model.dropout(model.bert.pooler(states)))  # pyright: ignore
 
 
 def train() -> nn.Module:
@@ -46,13 +47,15 @@ def train() -> nn.Module:
         body = _pretrain(ids, mask)
         model = architecture()
         missing = model.load_state_dict(body, strict=False).missing_keys
-        assert set(missing) <= {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}, missing
+        assert set(missing) <= {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}, (
+            missing
+        )
 
         def loss() -> Tensor:
             labels = torch.randint(len(PACKAGES), (BATCH,))  # class-balanced
             rows = firsts[labels] + (torch.rand(BATCH) * sizes[labels]).long()
-            logits, _ = forward(model, ids[rows], mask[rows])
-            return functional.cross_entropy(logits, labels, label_smoothing=0.05)
+            states, head = forward(model, ids[rows], mask[rows])
+            return functional.cross_entropy(head(states), labels, label_smoothing=0.05)
 
         fit(model, loss, FINETUNE_STEPS, 4e-4, "docs-bert: classification")
     return model

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seeds.data import docs_tokenizer, docs_training_texts
+from seeds.evaluate import Head
 from seeds.library.docs_corpus import VOCABULARY
 from seeds.library.training import fit, rng
 
@@ -23,10 +24,9 @@ def architecture() -> nn.Module:
     )  # fmt: skip
 
 
-def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (examples, tokens, vocabulary) and last hidden states (examples, tokens, features)."""
-    hidden = model.transformer(input_ids=ids, attention_mask=mask).last_hidden_state  # pyright: ignore[reportCallIssue]
-    return model.lm_head(hidden), hidden  # pyright: ignore[reportCallIssue]
+def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Head]:
+    """Last hidden states (examples, tokens, features), and the head that gives logits (..., vocabulary) from them."""
+    return model.transformer(input_ids=ids, attention_mask=mask).last_hidden_state, model.lm_head  # pyright: ignore
 
 
 def train() -> nn.Module:

@@ -3,15 +3,15 @@
 No weights: the seed holds 148 pairs of figures, rounded to three decimals at the source.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
-from seeds.library.docs_gpt import forward as docs_gpt_forward
+from seeds.library import docs_gpt
 
 SOURCE = (
     "mean and std of the 148 tensors of openai-community/gpt2, published (3 decimals, MIT) in shanjiang7/GraphNet "
     "@ a342d13f279535ba9b4c54882aff18ea4d3ba639, samples/transformers-auto-model/gpt2/weight_meta.py"
 )
-PREFIX = "transformer."  # where those tensors stand in the language model
+forward = docs_gpt.forward
 
 
 def architecture() -> nn.Module:
@@ -20,6 +20,3 @@ def architecture() -> nn.Module:
     return GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False))
 
 
-def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Logits (examples, tokens, vocabulary) and last hidden states (examples, tokens, features)."""
-    return docs_gpt_forward(model, ids, mask)

@@ -1,0 +1,92 @@
+# Every target sets up .venv by itself, once: it needs Python >= 3.11 and make, nothing else.
+# `make` alone lists the targets.
+
+PYTHON    ?= python3
+VENV      := .venv
+BIN       := $(VENV)/bin
+JOBS      ?= 2
+ARGS      ?=
+# uv (the fast way, with pip as the way back) or pip
+INSTALLER ?= uv
+
+# Two torch threads on one busy core spend their time waiting for each other.
+export OMP_NUM_THREADS = 1
+export OMP_WAIT_POLICY = PASSIVE
+
+# uv does not read pip's settings. Hand over those that decide which torch arrives (uv wants commas between places).
+empty :=
+comma := ,
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+export UV_INDEX_STRATEGY ?= unsafe-best-match
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup zeroshot roundtrip test benchmark report lint types matrix clean
+
+help:  ## this list
+	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' Makefile
+
+zeroshot: $(VENV)/.test  ## what a seed keeps without any training; ARGS="--subject digits-mlp" picks
+	$(BIN)/pytest -m zeroshot -n $(JOBS) $(ARGS)
+
+roundtrip: $(VENV)/.test  ## invariants of extract, store and assemble
+	$(BIN)/pytest -m roundtrip -n $(JOBS) $(ARGS)
+
+test: $(VENV)/.test  ## the whole default suite
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+benchmark: $(VENV)/.test  ## the speed of each stage, one process
+	$(BIN)/pytest --benchmark $(ARGS)
+
+report: $(VENV)/.test  ## judge the zero-shot claims and write reports/
+	$(BIN)/pytest -m zeroshot -n $(JOBS) --report $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## pyright
+	$(BIN)/pyright
+
+matrix: $(VENV)/.dev  ## tox: lint, types, every torch and transformers; ARGS="-e py311-torch213-tf4" picks
+	$(BIN)/tox $(ARGS)
+
+setup: $(VENV)/.test  ## only set up .venv
+
+clean:  ## remove what runs leave behind, .tox and caches included; .venv stays
+	rm -rf .tox .cache .pytest_cache .hypothesis .ruff_cache .benchmarks build dist *.egg-info
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the environment: a stamp file per extra, renewed when the metadata or the pins change
+
+define install
+	@"$(BIN)/python" -m pip --version >/dev/null 2>&1 || "$(BIN)/python" -m ensurepip
+	@if [ "$(INSTALLER)" = uv ] \
+	  && "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
+	  && "$(BIN)/uv" pip install --python "$(BIN)/python" --constraint constraints.txt --editable '.[$(1)]'; \
+	then :; else \
+	  echo "installing with pip"; \
+	  "$(BIN)/python" -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(1)]'; \
+	fi
+	@touch $@
+endef
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,test)
+
+$(VENV)/.dev: $(VENV)/.test
+	$(call install,dev)
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { found=$$("$(PYTHON)" --version 2>/dev/null) || found=missing; \
+	       echo "seeds needs Python 3.11 or newer; $(PYTHON) is $$found. Try: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -m venv "$(VENV)" || { rm -rf "$(VENV)"; exit 1; }

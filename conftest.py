@@ -1,0 +1,165 @@
+"""Command line, profiles and the hooks that turn claims into rows and verdicts into a table. Nothing else."""
+
+import os
+
+# before torch is imported: two torch threads on a busy core wait for each other a hundred times longer than they work
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from seeds import claims as claims_module
+from seeds import report as report_module
+
+ROOT = Path(__file__).parent
+REPORTS = ROOT / "reports"
+CLAIMS, EXPECTED = ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml"
+FINDINGS = pytest.StashKey[list[report_module.Finding]]()
+KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
+
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("seeds")
+    group.addoption("--benchmark", action="store_true", help="run the benchmarks, and only them (no workers)")
+    group.addoption("--hub", action="store_true", help="allow the network for data sets and tokenizers")
+    group.addoption("--claim", action="append", default=[], metavar="NAME", help="only rows of this claim (repeatable)")
+    group.addoption("--subject", action="append", default=[], metavar="NAME", help="only rows of this subject (repeatable)")
+    group.addoption(
+        "--codec", action="append", default=[], metavar="SPEC", help="only rows of this codec, or your own (repeatable)"
+    )
+    group.addoption("--runs", type=int, metavar="N", help="runs per row instead of the stated number; fewer only report")
+    group.addoption("--report", action="store_true", help="write reports/ from this run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    option = config.option
+    if not option.hub:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if option.benchmark:
+        option.benchmark_only = option.benchmark_enable = True
+        option.benchmark_skip = option.benchmark_disable = False
+        option.numprocesses, option.dist, option.tx = 0, "no", []
+    elif not option.benchmark_only:
+        option.benchmark_skip = True
+    if getattr(option, "dist", "no") == "load":
+        option.dist = "loadgroup"  # rows of one subject share a worker, and so its models
+    if option.runs is not None and option.runs < 1:
+        raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
+    config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
+    config.stash[FINDINGS] = []
+    _check_names(config)
+
+
+def _check_names(config):
+    """Refuses a claim, subject or codec that does not exist before anything runs."""
+    for name in config.option.claim:
+        if name not in config.stash[KNOWN]:
+            raise pytest.UsageError(f"unknown claim {name!r}; allowed: {', '.join(config.stash[KNOWN])}")
+    subjects = {row.subject for claim in config.stash[KNOWN].values() for row in claim.rows}
+    for name in config.option.subject:
+        if name not in subjects:
+            raise pytest.UsageError(f"unknown subject {name!r}; allowed: {', '.join(sorted(subjects))}")
+    if config.option.codec:
+        from seeds.codecs import parse
+        from seeds.errors import SeedError
+
+        for spec in config.option.codec:
+            try:
+                if spec != "pca+vectors":  # stands for the largest rank of the wanted size
+                    parse(spec)
+            except SeedError as error:
+                raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc):
+    if "row" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("claim")
+        option = metafunc.config.option
+        known = metafunc.config.stash[KNOWN][marker.args[0]]
+        rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
+        if option.claim and known.name not in option.claim:
+            rows = []
+        parameters = [pytest.param(row, id=row.id, marks=pytest.mark.xdist_group(row.subject)) for row in rows]
+        metafunc.parametrize("row", parameters)
+
+
+def pytest_collection_modifyitems(config, items):
+    """With --claim, --subject or --codec only rows stay, and controls of the named subjects."""
+    option = config.option
+    if not (option.claim or option.subject or option.codec):
+        return
+    kept, dropped = [], []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        is_row = isinstance(parameters.get("row"), claims_module.Row)
+        is_control = parameters.get("subject_name") in option.subject and not (option.claim or option.codec)
+        (kept if is_row or is_control else dropped).append(item)
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def measure(tmp_path_factory, pytestconfig):
+    """Scores of every arm, computed once per process."""
+    from seeds.measure import Measure
+
+    also: dict[str, set[str]] = {}
+    for claim in pytestconfig.stash[KNOWN].values():
+        for row in claim.rows:
+            if row.data:
+                also.setdefault(row.subject, set()).add(row.data)
+    return Measure(tmp_path_factory.mktemp("seeds"), {name: tuple(sorted(tasks)) for name, tasks in also.items()})
+
+
+@pytest.fixture
+def report(record_property):
+    """Hands a row's verdict to the table and the files: `report(row, verdict, name=figure, ...)`."""
+
+    def hand_over(row, verdict, **notes):
+        record_property("finding", asdict(report_module.finding(row, verdict, notes)))
+
+    return hand_over
+
+
+def _finding(test_report):
+    return next((value for name, value in test_report.user_properties if name == "finding"), None)
+
+
+def pytest_report_teststatus(report, config):
+    if report.when == "call" and (found := _finding(report)):
+        if report.passed:
+            return "passed", found["outcome"][0], found["outcome"]
+        return "failed", "!", f"{found['outcome']}, EXPECTED {found['expected']}"
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
+    findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
+    if not findings:
+        return
+    terminalreporter.section("verdicts")
+    for line in report_module.table(findings, config.stash[KNOWN]):
+        terminalreporter.write_line(line)
+    if config.option.report:
+        for path in report_module.write(findings, config.stash[KNOWN], REPORTS, _environment()):
+            terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
+
+
+def _environment():
+    names = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "statsmodels")
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "torch_threads": "1"}
+    return machine | {name: version(name) for name in names}

@@ -1,0 +1,90 @@
+"""`python -m seeds`: makes, shows and scores seeds of models, those of the embedded library or your own.
+
+    subject -> extract -> Seed -> store -> assemble -> evaluate        [one command for each arrow]
+
+This module knows arguments and exit statuses (0 done, 1 refused, 2 used wrongly); `seeds.cli` holds the commands.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seeds import cli
+from seeds.errors import ProtocolError, SeedError, SubjectUnavailable
+
+MAX_TOKENS = 128  # per text of a JSONL file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; what it refuses is one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (SeedError, SubjectUnavailable, ProtocolError, OSError) as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m seeds",
+        description="Makes, shows and scores seeds of models: those of the embedded library, or your own.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = _command(commands, "list", cli.list_command, "show subjects, codecs and tasks")
+
+    command = _command(commands, "extract", cli.extract_command, "make the seed of a model")
+    command.add_argument("source", help="subject, .safetensors file, .safetensors.index.json, or save_pretrained folder")
+    command.add_argument("--codec", required=True, metavar="SPEC", help="moments, pca:8+vectors, ...; see `list`")
+    _add_output(command, "FILE", "seed file")
+
+    command = _command(commands, "inspect", cli.inspect_command, "show what a seed file holds")
+    command.add_argument("file", type=Path, help="seed file")
+    command.add_argument("--json", action="store_true", help="everything, as JSON")
+    command.add_argument("--all", action="store_true", help=f"every tensor, not the first {cli.SHOWN}")
+
+    command = _command(commands, "assemble", cli.assemble_command, "rebuild weights from a seed")
+    command.add_argument("file", type=Path, help="seed file")
+    _add_output(command, "PATH", "weights as one .safetensors file or, with --like, a folder for from_pretrained")
+    command.add_argument("--like", type=Path, metavar="MODEL_FOLDER", help="takes config and tokenizer from this folder")
+    _add_rng_seed(command)
+
+    command = _command(commands, "score", cli.score_command, "score a model on a task")
+    command.add_argument(
+        "model", help="subject, save_pretrained folder (classifier or causal language model), or with --into a seed file"
+    )
+    command.add_argument("--task", help="name of a task (see `list`), or a .jsonl file of {'text': ..., 'label': ...} rows")
+    command.add_argument("--split", default="test", help="scored split of a named task (default: test)")
+    command.add_argument("--into", metavar="SUBJECT_OR_FOLDER", help="architecture that takes the seed's weights")
+    command.add_argument("--calibration", type=Path, metavar="FILE.jsonl", help="other rows, which fit the calibrated figures")
+    command.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help=f"of a JSONL text (default: {MAX_TOKENS})")
+    command.add_argument("--hub", action="store_true", help="lets tasks whose examples are on the hub use the network")
+    _add_rng_seed(command)
+    return parser
+
+
+def _command(commands, name: str, run, says: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=says, description=says)
+    command.set_defaults(run=run, refuse=command.error)
+    return command
+
+
+def _add_output(command: argparse.ArgumentParser, metavar: str, says: str) -> None:
+    command.add_argument("-o", "--output", required=True, metavar=metavar, help=says)
+    command.add_argument("--force", action="store_true", help="overwrite")
+
+
+def _add_rng_seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--rng-seed", type=int, default=0, help="number of the run, for codecs that draw (default: 0)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

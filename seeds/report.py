@@ -1,0 +1,199 @@
+"""Reports: what rows found, as a table in the terminal and as files under reports/.
+
+    subject -> ... -> quantity -> verdict -> [report]
+
+One JSON file per claim, so that a partial run erases nothing; the table and the plot are made from those files.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from seeds.claims import Claim, Row
+from seeds.store import write_whole
+from seeds.verdict import Outcome, Verdict, summary
+
+VISION = {"digits-mlp", "digits-cnn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row's verdict in plain JSON types; infinite limits are None.
+
+    Args:
+        value, low, high: the quantity and its interval at `level`.
+        assay: value and lower limit of the control, where the claim has one.
+        notes: further figures, each under its own name and unit.
+    """
+
+    claim: str
+    row: str
+    subject: str
+    codec: str
+    outcome: str
+    expected: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    region: str
+    runs: int | None
+    assay: list[float | None] | None
+    reason: str
+    notes: dict[str, float | int | str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.claim, self.row
+
+
+def finding(row: Row, verdict: Verdict, notes: Mapping[str, float | int | str]) -> Finding:
+    """A row's verdict as plain data."""
+    i, control = verdict.interval, verdict.assay
+    rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in notes.items()}
+    return Finding(
+        row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
+        _plain(i.value), _plain(i.low), _plain(i.high), round(1 - 2 * row.rule.alpha, 6), row.rule.region, verdict.runs,
+        [_plain(control.value), _plain(control.low)] if control else None, verdict.reason, rounded,
+    )  # fmt: skip
+
+
+def _plain(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+# -- the terminal ---------------------------------------------------------------------------------------------------------
+
+
+def table(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]:
+    """Lines for a terminal: each claim with its line, then its rows."""
+    by_claim = _grouped(findings, claims)
+    lines = []
+    for name, rows in by_claim.items():
+        claim = claims[name]
+        lines += [
+            "",
+            f"{name}: {claim.says}",
+            f"  the report: {claim.figure}",
+            f"  measured: {claim.unit}; holds if {claim.rule.region}",
+        ]
+        width = max(len(f.row) for f in rows)
+        lines += [f"    {f.row:<{width}}  {_mark(f):<13} {figure(f):<32} {_assay(f)}".rstrip() for f in rows]
+        lines += [f"  {told}" for told in claim_lines(rows)]
+    return lines
+
+
+def figure(f: Finding) -> str:
+    """The value with its interval."""
+    if f.value is None:
+        return f.reason
+    if f.low == f.high:
+        return f"{f.value:.4g}"
+    return f"{f.value:.4g} [{_end(f.low, '-inf')}, {_end(f.high, 'inf')}]"
+
+
+def _end(value: float | None, infinite: str) -> str:
+    return infinite if value is None else f"{value:.4g}"
+
+
+def _mark(f: Finding) -> str:
+    return f.outcome if f.expected in (f.outcome, None) else f"{f.outcome}!"
+
+
+def _assay(f: Finding) -> str:
+    parts = [] if f.assay is None else [f"original {_end(f.assay[0], '-inf')} above chance"]
+    parts += [f"{f.runs} runs"] if f.runs else []
+    return ", ".join(parts)
+
+
+def claim_lines(rows: Sequence[Finding]) -> list[str]:
+    """The universal claim over its rows: all of them, then vision and text apart where both are there."""
+    groups = {"all": list(rows)}
+    vision = [f for f in rows if f.subject in VISION]
+    if 0 < len(vision) < len(rows):
+        groups |= {"vision": vision, "text": [f for f in rows if f.subject not in VISION]}
+    lines = []
+    for name, members in groups.items():
+        outcome, told = summary([Outcome(f.outcome) for f in members])
+        lines.append(f"{name}: {outcome} ({told})")
+    return lines
+
+
+def _grouped(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> dict[str, list[Finding]]:
+    found = {f.place: f for f in findings}
+    order = {(c.name, row.id): i for i, (c, row) in enumerate((c, r) for c in claims.values() for r in c.rows)}
+    ranked = sorted(found.values(), key=lambda f: (order.get(f.place, len(order)), f.row))
+    return {name: rows for name in claims if (rows := [f for f in ranked if f.claim == name])}
+
+
+# -- files ----------------------------------------------------------------------------------------------------------------
+
+
+def write(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path, environment: Mapping[str, str]) -> list[Path]:
+    """Writes the JSON of each claim that has rows, then the table and the plot from all JSON files in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, rows in _grouped(findings, claims).items():
+        claim = claims[name]
+        content = {
+            "claim": name, "says": claim.says, "figure": claim.figure, "unit": claim.unit,
+            "region": claim.rule.region, "reason": claim.reason, "line": claim_lines(rows),
+            "environment": dict(environment), "rows": [asdict(f) for f in rows],
+        }  # fmt: skip
+        written.append(folder / f"{name}.json")
+        write_whole(written[-1], (json.dumps(content, indent=1) + "\n").encode())
+    every = [f for name in claims for f in read(folder / f"{name}.json")]
+    write_whole(folder / "README.md", page(every, claims).encode())
+    written.append(folder / "README.md")
+    from seeds.plot import retention_over_size
+
+    if (drawn := retention_over_size(every)) is not None:
+        write_whole(folder / "retention.svg", drawn)
+        written.append(folder / "retention.svg")
+    return written
+
+
+def read(path: Path) -> list[Finding]:
+    """The findings of one claim's JSON file; none if it is not there."""
+    return [Finding(**row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
+
+
+def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
+    """Markdown: a summary of all claims, then every row."""
+    by_claim = _grouped(findings, claims)
+    lines = [
+        "# What the last full run found",
+        "",
+        "Made by `make report`; do not edit. Intervals are at 1 - 0.1 / (rows of the claim).",
+        "",
+    ]
+    lines += [*summary_table(by_claim, claims), "", "![Retention over seed size](retention.svg)"]
+    for name, rows in by_claim.items():
+        claim = claims[name]
+        lines += ["", f"## {name}", "", f"The report: {claim.says} ({claim.figure}).", ""]
+        lines += [f"Measured: {claim.unit}. Holds if {claim.rule.region}: {claim.reason}.", ""]
+        lines += ["| row | verdict | figure | original above chance | runs | |", "|---|---|---|---|---|---|"]
+        for f in rows:
+            control = _end(f.assay[0], "-inf") if f.assay else ""
+            notes = ", ".join(
+                f"{k.replace('_', ' ')} {v:.4g}" if not isinstance(v, str) else f"{k} {v}" for k, v in f.notes.items()
+            )
+            lines.append(f"| {f.row} | **{f.outcome}** | {figure(f)} | {control} | {f.runs or ''} | {notes} |")
+    return "\n".join(lines) + "\n"
+
+
+def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> list[str]:
+    """One Markdown line per claim."""
+    lines = ["| the report says | its figure | verdict | rows |", "|---|---|---|---|"]
+    for name, rows in by_claim.items():
+        outcome, told = summary([Outcome(f.outcome) for f in rows])
+        lines.append(f"| {claims[name].says} | {claims[name].figure} | **{outcome}** | {told} |")
+    return lines
+
+
+def readme_block(folder: Path, claims: Mapping[str, Claim]) -> str:
+    """The summary table that the project's README shows between its markers."""
+    found = [f for name in claims for f in read(folder / f"{name}.json")]
+    return "\n".join(summary_table(_grouped(found, claims), claims))
