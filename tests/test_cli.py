@@ -408,6 +408,19 @@ def test_a_damaged_seed_file_is_refused(seeds, seed_file, classifier, rows, tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("parts", [{}, {"values": 4}], ids=["no-parts", "other-size"])
+def test_a_whole_seed_file_with_wrong_parts_is_refused(seeds, rows, classifier, tmp_path, parts):
+    import torch
+
+    from seeds import store
+    from seeds.seed import Entry, Seed
+
+    entry = Entry("weight", (3, 3), "float32", "exact", {name: torch.zeros(count) for name, count in parts.items()})
+    store.save(Seed("exact", (entry,)), tmp_path / "seed")
+    assert "do not make its tensors" in refusal(seeds("assemble", tmp_path / "seed", "-o", tmp_path / "out"))
+    assert "do not make its tensors" in refusal(seeds("score", tmp_path / "seed", "--into", classifier, "--task", rows))
+
+
 def test_a_seed_of_other_shapes_is_refused(seeds, seed_file, classifier, language_model, rows, tmp_path):
     wide = tmp_path / "wide"
     shutil.copytree(classifier, wide)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seeds import store
 from seeds.assemble import assemble
-from seeds.codecs import REGISTRY, Codec, MomentsCodec, PcaCodec, parse, register
+from seeds.codecs import REGISTRY, Codec, parse, register
 from seeds.errors import SeedError, StoreError
 from seeds.extract import extract
 from tests.strategies import bits
@@ -44,14 +44,10 @@ def test_a_spec_says_its_codec_and_options(text, name, keeps_vectors, draws):
 def test_arguments_reach_the_codec():
     """Rank and noise of `pca`, the scope of `moments`."""
     noisy, plain, pooling, single = (parse(text).matrices for text in ("pca:12+noise", "pca:7", "moments:global", "moments"))
-    assert isinstance(noisy, PcaCodec)
-    assert (noisy.rank, noisy.draws) == (12, True)
-    assert isinstance(plain, PcaCodec)
-    assert (plain.rank, plain.draws) == (7, False)
-    assert isinstance(pooling, MomentsCodec)
-    assert pooling.is_global
-    assert isinstance(single, MomentsCodec)
-    assert not single.is_global
+    assert vars(noisy) == {"rank": 12, "draws": True}
+    assert vars(plain) == {"rank": 7, "draws": False}
+    assert vars(pooling) == {"is_global": True}
+    assert vars(single) == {"is_global": False}
 
 
 UNKNOWN = ["", "+", ":", "svd", "Moments", "moments ", " moments", "moment", "moments+", "moments+bias", "vectors", "+vectors"]
@@ -161,7 +157,7 @@ def test_a_codec_of_ones_own_works_end_to_end(own_codecs, tmp_path, dtype):
     assert bits(made["w"]) == bits(weight.sign() * 3)
     assert bits(made["bias"]) == bits(torch.ones(3))
     assert [entry.captured_energy for entry in loaded.entries] == [None, 0.25]
-    with pytest.raises(SeedError, match="allowed: exact, .*, sign, sign:shared, half; each"):
+    with pytest.raises(SeedError, match=r"allowed: exact, .*, sign, sign:shared, half; each"):
         parse("nothing")
     with pytest.raises(SeedError, match="'sign:other' has an argument or option out of range"):
         parse("sign:other")

@@ -11,29 +11,7 @@ the median is the middle value of a sorted copy of V when the length is odd, and
 otherwise. Returns a numpy scalar of dtype float64 if the axis is None, see np.percentile for other quantiles."""
 FRESH = """Draw the nodes of a graph with spring forces between neighbours. Edges pull their ends together while all other
 pairs repel each other, until the layout settles or fifty rounds have passed. Positions may be given as a start."""
-WORDS = tuple(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "omicron",
-        "pi",
-        "rho",
-        "sigma",
-        "tau",
-    ]
-)
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"]
 
 texts = st.lists(st.sampled_from(WORDS), min_size=3, max_size=60)
 
@@ -70,6 +48,12 @@ def test_a_fresh_paragraph_is_not_known():
     assert not seen(PARAGRAPH).knows(FRESH)
     assert seen(PARAGRAPH).containment(FRESH) < 0.1
     assert Shingles().containment(PARAGRAPH) == 0.0
+
+
+def test_a_filter_that_is_filled_as_intended_takes_few_fresh_trigrams_for_seen():
+    """All four bits of a trigram must be set: with 30 % of the bits set by other texts, that is 1 % of the trigrams."""
+    library = Shingles(np.random.default_rng(0).random(200_000) < 0.3)
+    assert library.containment(FRESH) < 0.15  # of 38 trigrams; six or more have a probability below 1e-6
 
 
 def test_a_text_too_short_for_a_trigram_counts_as_known():

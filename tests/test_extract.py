@@ -19,7 +19,7 @@ from seeds import moments, store
 from seeds.assemble import assemble
 from seeds.errors import SeedError
 from seeds.extract import extract
-from tests.strategies import CODECS, FLOATS, all_bits, bits, specs, states
+from tests.strategies import CODECS, FLOATS, all_bits, bits, specs, states, weights
 
 INDEX = "model.safetensors.index.json"
 
@@ -53,6 +53,17 @@ def test_a_file_and_shards_give_the_seed_of_the_state_dict(state, codec, count):
         index = save_shards(stored, sharded, count)
         for source in (whole / "model.safetensors", str(whole / "model.safetensors"), whole, index, sharded):
             assert store.to_bytes(extract(source, codec)) == expected, source
+
+
+@pytest.mark.roundtrip
+@given(weights(kinds=("normal", "huge mean"), smallest_side=4), st.integers(1, 15), st.sampled_from(("moments", "pca:2+noise")))
+def test_the_seed_does_not_depend_on_where_the_weights_lie(weight, offset, codec):
+    """A mapped file starts at any address and a transposed view has other strides: same values, same bytes."""
+    memory = torch.empty(weight.numel() + offset)
+    memory[offset:] = weight.reshape(-1)
+    expected = store.to_bytes(extract({"w": weight}, codec))
+    assert store.to_bytes(extract({"w": memory[offset:].reshape(weight.shape)}, codec)) == expected
+    assert store.to_bytes(extract({"w": weight.T.contiguous().T}, codec)) == expected
 
 
 @pytest.mark.roundtrip

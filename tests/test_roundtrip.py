@@ -302,7 +302,7 @@ def test_moments_of_many_values_equal_their_definition(dtype, kind):
     assert_same_moments(tensor_moments(tensor), plain_moments(tensor), relative=0.1 / math.sqrt(2 * tensor.numel()))
 
 
-@given(st.lists(flat_weights().map(lambda w: w.double() if w.abs().max() < 2.0**100 else w.double() * 2.0**-60), min_size=1))
+@given(st.lists(flat_weights().map(lambda values: values.float().double()), min_size=1))  # float32, as the parts of a seed are
 def test_pooled_moments_are_those_of_the_concatenation(parts):
     """Moments of the parts say everything about the moments of the whole."""
     whole = plain_moments(torch.cat(parts))
