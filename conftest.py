@@ -21,7 +21,6 @@ from seeds import report as report_module
 ROOT = Path(__file__).parent
 REPORTS = ROOT / "reports"
 CLAIMS, EXPECTED = ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml"
-FINDINGS = pytest.StashKey[list[report_module.Finding]]()
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
 
 settings.register_profile("quick", max_examples=50, deadline=None)
@@ -57,8 +56,9 @@ def pytest_configure(config):
         option.dist = "loadgroup"  # rows of one subject share a worker, and so its models
     if option.runs is not None and option.runs < 1:
         raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
+    if option.report and (option.codec or option.runs is not None):
+        raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
-    config.stash[FINDINGS] = []
     _check_names(config)
 
 
@@ -157,6 +157,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if config.option.report:
         for path in report_module.write(findings, config.stash[KNOWN], REPORTS, _environment()):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
+        report_module.refresh(ROOT / "README.md", REPORTS, config.stash[KNOWN])
 
 
 def _environment():

@@ -35,6 +35,8 @@ def assemble(seed: Seed, rng_seed: int = 0, into: nn.Module | None = None) -> di
         weights = dict(_decoded(seed, rng_seed))
         return weights | {name: weights[target] for name, target in seed.ties.items()}
     state = into.state_dict()
+    if meta := sorted(name for name, tensor in state.items() if tensor.is_meta):
+        raise SeedError(f"the model is on the meta device and can hold no weights: {', '.join(meta[:4])} ({len(meta)})")
     _check(seed, state)
     Draw(rng_seed, "")  # refuses a bad rng_seed before the first write
     with torch.no_grad():
@@ -55,10 +57,12 @@ def _check(seed: Seed, state: dict[str, Tensor]) -> None:
     unknown = sorted(names - set(state))
     memory = {state[name].data_ptr() for name in names & set(state)}
     absent = sorted(n for n in set(state) - names if state[n].numel() and state[n].data_ptr() not in memory)
+    expected = {entry.name: entry.shape for entry in seed.entries}
+    expected |= {name: expected[target] for name, target in seed.ties.items()}
     shapes = [
-        f"{e.name}: {e.shape} in the seed, {tuple(state[e.name].shape)} in the model"
-        for e in seed.entries
-        if e.name in state and tuple(state[e.name].shape) != e.shape
+        f"{name}: {shape} in the seed, {tuple(state[name].shape)} in the model"
+        for name, shape in expected.items()
+        if name in state and tuple(state[name].shape) != shape
     ]
     if unknown or absent or shapes:
         found = {"not in the model": unknown, "not in the seed": absent, "other shapes": shapes}

@@ -21,7 +21,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -62,9 +62,10 @@ class Codec(ABC):
 
 
 REGISTRY: dict[str, type[Codec]] = {}
+AnyCodec = TypeVar("AnyCodec", bound=type[Codec])
 
 
-def register(codec: type[Codec]) -> type[Codec]:
+def register(codec: AnyCodec) -> AnyCodec:
     """Class decorator: makes a codec known by its `name`."""
     REGISTRY[codec.name] = codec
     return codec
@@ -85,11 +86,11 @@ class Spec:
 
     def for_tensor(self, tensor: Tensor) -> Codec:
         """The codec that this spec uses for one tensor."""
-        if not tensor.is_floating_point() or self.matrices.name == "exact":
+        if not tensor.is_floating_point() or tensor.numel() == 0 or self.matrices.name == "exact":
             return EXACT
         if tensor.ndim >= 2:
             return self.matrices
-        if self.keeps_vectors or tensor.numel() == 0:
+        if self.keeps_vectors:
             return EXACT
         return self.matrices if self.matrices.name in ("moments", "permuted") else MOMENTS
 
@@ -113,11 +114,20 @@ def parse(text: str) -> Spec:
 
 
 def decode(entry: Entry, shared: Parts, draw: Draw) -> Tensor:
-    """The tensor that one entry of a seed stands for, in its own dtype and within that dtype's range."""
-    value = REGISTRY[entry.method].decode(entry.parts or shared, entry.shape, draw)
+    """The tensor that one entry of a seed stands for, in its own dtype and within that dtype's range.
+
+    Raises:
+        SeedError: the entry's parts do not make a tensor of its shape.
+    """
+    parts = entry.parts or shared
+    try:
+        value = REGISTRY[entry.method].decode(parts, entry.shape, draw)
+    except (KeyError, RuntimeError, ValueError) as error:
+        sizes = {name: tuple(part.shape) for name, part in parts.items()} or "none"
+        raise SeedError(f"tensor {entry.name!r}: parts {sizes} do not make {entry.method} {entry.shape}: {error}") from None
     dtype = getattr(torch, entry.dtype)
-    if value.dtype != dtype and dtype.is_floating_point:
-        largest = torch.finfo(dtype).max
+    if dtype.is_floating_point:
+        largest = min(torch.finfo(dtype).max, torch.finfo(value.dtype).max)
         value = value.clamp(-largest, largest).to(dtype)
     return value
 
@@ -155,7 +165,10 @@ class MomentsCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
-        return torch.from_numpy(draw.normal(shape, parts["mean"].item(), parts["std"].item()))
+        mean, std = parts["mean"].item(), parts["std"].item()
+        if std < 0:
+            raise ValueError(f"std {std:g} is negative")
+        return torch.from_numpy(draw.normal(shape, mean, std))
 
     def share(self, parts: Sequence[Parts]) -> Parts | None:
         if not self.is_global:

@@ -56,9 +56,9 @@ def digits() -> dict[str, Examples]:
     """scikit-learn's 1,797 handwritten digits, 8x8 pixels scaled to [0, 1], split by a fixed permutation per class."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    pixels = torch.from_numpy(bunch.data.astype(np.float32)) / 16.0
-    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    values, targets = load_digits(return_X_y=True)
+    pixels = torch.from_numpy(np.asarray(values, np.float32)) / 16.0
+    labels = torch.from_numpy(np.asarray(targets, np.int64))
     order = np.random.default_rng(0).permutation(len(labels))
     rows: dict[str, list[int]] = {split: [] for split in (*DIGITS_PER_CLASS, "train")}
     for digit in range(10):
@@ -112,6 +112,8 @@ def encode(texts: list[str], max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tens
     """Token ids, each text opened by the start token, cut and padded to `max_tokens`; and the mask of real tokens."""
     tokenizer = docs_tokenizer()
     start, pad = tokenizer.token_to_id("<start>"), tokenizer.token_to_id("<pad>")
+    assert start is not None
+    assert pad is not None
     ids = torch.full((len(texts), max_tokens), pad)
     mask = torch.zeros(len(texts), max_tokens, dtype=torch.bool)
     for row, encoding in enumerate(tokenizer.encode_batch(texts)):

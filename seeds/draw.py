@@ -28,8 +28,9 @@ class Draw:
     def normal(self, shape: tuple[int, ...], mean: float, std: float) -> np.ndarray:
         """Normal float32 values; multiplication and addition are separate roundings on every CPU."""
         values = self._generator().standard_normal(shape, dtype=np.float32)
-        values *= np.float32(std)
-        values += np.float32(mean)
+        with np.errstate(over="ignore"):
+            values *= np.float32(std)
+            values += np.float32(mean)
         return values
 
     def permutation(self, count: int) -> np.ndarray:

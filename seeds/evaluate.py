@@ -82,8 +82,12 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
     """Scores next-token prediction on the real tokens of each example; the first token is context only.
 
     Raises:
-        ProtocolError: no mask, a scored calibration split, or logits that are not finite.
+        ProtocolError: no mask, an example without a scored token, a scored calibration split, or logits that are not finite.
     """
+    if test.mask is None:
+        raise ProtocolError(f"{test.split} has no mask; only real tokens may be scored")
+    if (scored := test.mask[:, 1:].sum(1)).min() == 0:
+        raise ProtocolError(f"{test.split} has {int((scored == 0).sum())} examples without a token to score")
     beta = 1.0
     if calibration is not None:
         _apart(test, calibration)
@@ -98,9 +102,7 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
         return torch.stack([_mean_per_row(raw, rows), _mean_per_row(tuned, rows)], 1)
 
     nats = _over_batches(test, nats_of).numpy()
-    assert test.mask is not None
-    weights = test.mask[:, 1:].sum(1).double().numpy()
-    return Evaluation(nats[:, 0], nats[:, 1], weights, beta)
+    return Evaluation(nats[:, 0], nats[:, 1], scored.double().numpy(), beta)
 
 
 def features(model: nn.Module, forward: Forward, examples: Examples) -> np.ndarray:
@@ -149,8 +151,7 @@ def _logits(model: nn.Module, forward: Forward, examples: Examples) -> Tensor:
 
 def _next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (tokens, vocabulary), targets (tokens,) and the row that each belongs to: real tokens behind the first."""
-    if batch.mask is None:
-        raise ProtocolError(f"{batch.split} has no mask; only real tokens may be scored")
+    assert batch.mask is not None
     real = batch.mask[:, 1:]
     states, head = forward(model, batch.inputs, batch.mask)
     rows = torch.arange(len(batch))[:, None].expand_as(real)
@@ -183,7 +184,7 @@ def _apart(test: Examples, calibration: Examples) -> None:
 
 def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The inverse temperature >= 0 of least cross-entropy (convex; a root of its slope)."""
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     scale = logits.std().item() or 1.0
     z = logits / scale
@@ -197,7 +198,7 @@ def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
     top = 1.0
     while slope(top) < 0 and top < STEEPEST:
         top *= 4
-    return float(brentq(slope, 0.0, top, xtol=1e-3)) / scale if top < STEEPEST else top / scale
+    return root_scalar(slope, bracket=(0.0, top), xtol=1e-3).root / scale if top < STEEPEST else top / scale
 
 
 def _fit_temperature_and_bias(logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:

@@ -81,7 +81,7 @@ def _open(source: Weights) -> Iterator[tuple[list[_Stored], dict[str, str]]]:
         yield _distinct(source)
     elif isinstance(source, str | Path):
         with ExitStack() as files:
-            yield [tensor for file in _shards(Path(source)) for tensor in _lazily(file, files)], {}
+            yield [tensor for file, names in _shards(Path(source)) for tensor in _lazily(file, names, files)], {}
     else:
         raise SeedError(f"cannot extract from {type(source).__name__}; allowed: a module, a state dict, a path")
 
@@ -104,35 +104,40 @@ def _distinct(state: Mapping[str, Tensor]) -> tuple[list[_Stored], dict[str, str
     return stored, ties
 
 
-def _shards(path: Path) -> list[Path]:
-    """The `.safetensors` files that a path stands for."""
+def _shards(path: Path) -> list[tuple[Path, list[str] | None]]:
+    """The `.safetensors` files that a path stands for, and the tensors that its index places in each (None: all)."""
     if path.is_dir():
         names = ("model.safetensors", "model.safetensors.index.json")
         path = next((path / name for name in names if (path / name).is_file()), path / names[0])
     if not path.is_file():
         raise SeedError(f"no such file: {path}; allowed: a .safetensors file, its index, or a folder with one of them")
     if path.suffix != ".json":
-        return [path]
+        return [(path, None)]
     try:
-        names = sorted(set(json.loads(path.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        places = list(json.loads(path.read_text())["weight_map"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SeedError(f"{path} is no safetensors index: it needs a 'weight_map' from tensor to file name") from None
-    for name in names:
-        if Path(name).name != name or not (path.parent / name).is_file():
+    shards: dict[str, list[str]] = {}
+    for tensor, name in places:
+        if not isinstance(name, str) or Path(name).name != name or not (path.parent / name).is_file():
             raise SeedError(f"{path} names the shard {name!r}; allowed: a file beside the index")
-    return [path.parent / name for name in names]
+        shards.setdefault(name, []).append(tensor)
+    return [(path.parent / name, tensors) for name, tensors in sorted(shards.items())]
 
 
-def _lazily(path: Path, files: ExitStack) -> list[_Stored]:
+def _lazily(path: Path, names: list[str] | None, files: ExitStack) -> list[_Stored]:
     from safetensors import SafetensorError, safe_open
 
     try:
         handle = files.enter_context(safe_open(path, framework="pt"))
     except (SafetensorError, OSError) as error:
         raise SeedError(f"{path} is no readable .safetensors file: {error}") from None
+    held = list(handle.keys())
+    if absent := sorted(set(names or ()) - set(held)):
+        raise SeedError(f"{path} lacks tensors that its index places there: {', '.join(map(repr, absent[:4]))} ({len(absent)})")
     return [
         _Stored(name, tuple(handle.get_slice(name).get_shape()), lambda name=name: handle.get_tensor(name))
-        for name in handle.keys()  # noqa: SIM118 (a handle is no mapping)
+        for name in (held if names is None else names)
     ]
 
 

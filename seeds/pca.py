@@ -61,9 +61,10 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
     if not 1 <= rank <= min(weight.shape):
         raise SeedError(f"rank {rank} is out of range: 1 to {min(weight.shape)} for shape {tuple(weight.shape)}")
     require_finite(weight)
+    weight = weight.contiguous()  # matrix products round differently for other strides
     scale = weight.abs().max().item() or 1.0  # squares of values near the ends of the range would leave it
-    mean = sum(c.double().div(scale).sum(0) for c in weight.split(ROWS)) / len(weight)
-    energy = sum(_centred(c, mean, scale).square().sum().item() for c in weight.split(ROWS))
+    mean = torch.stack([c.double().div(scale).sum(0) for c in weight.split(ROWS)]).sum(0) / len(weight)
+    energy = math.fsum(_centred(c, mean, scale).square().sum().item() for c in weight.split(ROWS))
     basis = _leading_directions(weight, mean, scale, rank)  # (features, rank), orthonormal
     scores = torch.cat([_centred(c, mean, scale) @ basis for c in weight.split(ROWS)])
     captured = min(1.0, scores.square().sum().item() / energy) if energy else 1.0
@@ -78,7 +79,7 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
 
 
 def _centred(rows: Tensor, mean: Tensor, scale: float) -> Tensor:
-    return rows.double().div_(scale).sub_(mean)
+    return rows.double().div(scale).sub_(mean)  # not div_: of float64 rows, double() is the weights themselves
 
 
 def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -> Tensor:
@@ -89,10 +90,13 @@ def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -
         from sklearn.utils.extmath import randomized_svd
 
         rows = _centred(weight, mean, scale).numpy()
-        right = randomized_svd(rows, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]
+        right = randomized_svd(rows, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]  # pyright: ignore[reportArgumentType]
         return torch.from_numpy(np.ascontiguousarray(right.T))
     if features <= units:
-        gram = sum(part.T @ part for part in (_centred(c, mean, scale) for c in weight.split(ROWS)))
+        gram = torch.zeros(features, features, dtype=torch.float64)
+        for chunk in weight.split(ROWS):
+            part = _centred(chunk, mean, scale)
+            gram.addmm_(part.T, part)
         return torch.from_numpy(_top(eigh, gram, rank))
     rows = _centred(weight, mean, scale)
     left = torch.from_numpy(_top(eigh, rows @ rows.T, rank))

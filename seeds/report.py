@@ -16,6 +16,7 @@ from seeds.store import write_whole
 from seeds.verdict import Outcome, Verdict, summary
 
 VISION = {"digits-mlp", "digits-cnn"}
+START, END = "<!-- verdicts -->\n", "\n<!-- end of verdicts -->"  # of the table in the project's README
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ def claim_lines(rows: Sequence[Finding]) -> list[str]:
 
 
 def _grouped(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> dict[str, list[Finding]]:
-    found = {f.place: f for f in findings}
-    order = {(c.name, row.id): i for i, (c, row) in enumerate((c, r) for c in claims.values() for r in c.rows)}
+    found = {f.place: f for f in findings}  # the last one of a row counts
+    order = {place: i for i, place in enumerate((c.name, row.id) for c in claims.values() for row in c.rows)}
     ranked = sorted(found.values(), key=lambda f: (order.get(f.place, len(order)), f.row))
     return {name: rows for name in claims if (rows := [f for f in ranked if f.claim == name])}
 
@@ -132,10 +133,16 @@ def _grouped(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> dict[s
 
 
 def write(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path, environment: Mapping[str, str]) -> list[Path]:
-    """Writes the JSON of each claim that has rows, then the table and the plot from all JSON files in the folder."""
+    """Writes the JSON of each claim that has rows, then the page and the plot from all JSON files in the folder.
+
+    Rows that were not measured now keep what was stored, and rows that are no longer claimed leave.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, rows in _grouped(findings, claims).items():
+    for name, fresh in _grouped(findings, claims).items():
+        claimed = {row.id for row in claims[name].rows}
+        stored = [f for f in read(folder / f"{name}.json") if f.row in claimed]
+        rows = _grouped([*stored, *fresh], claims)[name]  # a fresh row replaces a stored one
         claim = claims[name]
         content = {
             "claim": name, "says": claim.says, "figure": claim.figure, "unit": claim.unit,
@@ -191,6 +198,13 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
         outcome, told = summary([Outcome(f.outcome) for f in rows])
         lines.append(f"| {claims[name].says} | {claims[name].figure} | **{outcome}** | {told} |")
     return lines
+
+
+def refresh(readme: Path, folder: Path, claims: Mapping[str, Claim]) -> None:
+    """Puts the summary table between the markers of the project's README."""
+    before, rest = readme.read_text().split(START)
+    after = rest.split(END)[1]
+    write_whole(readme, f"{before}{START}{readme_block(folder, claims)}{END}{after}".encode())
 
 
 def readme_block(folder: Path, claims: Mapping[str, Claim]) -> str:

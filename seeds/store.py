@@ -78,8 +78,9 @@ def write_whole(path: Path, raw: bytes) -> None:
         Path(scratch).chmod(0o644)
         Path(scratch).replace(path)
     except OSError as error:
-        Path(scratch).unlink(missing_ok=True)
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        Path(scratch).unlink(missing_ok=True)  # gone already where the rename was made
 
 
 def load(path: str | Path) -> Seed:
@@ -98,8 +99,11 @@ def load(path: str | Path) -> Seed:
         arrays = safetensors.torch.load(raw)
         shared = _unpack("", header["shared"], arrays)
         entries = tuple(_entry(row, arrays) for row in header["tensors"])
-        return Seed(header["codec"], entries, header["ties"], shared, header["source"])
-    except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        ties = header["ties"]
+        if not set(ties.values()) <= {entry.name for entry in entries}:
+            raise ValueError(f"ties to tensors that are not there: {ties}")
+        return Seed(header["codec"], entries, ties, shared, header["source"])
+    except (KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError) as error:
         raise StoreError(f"{path} has a header that does not describe its content: {error!r}") from None
 
 
@@ -115,7 +119,7 @@ def _header(raw: bytes, path: Path) -> dict:
         raise StoreError(f"{path} is no seed file: it has no seed header") from None
     if version != FORMAT:
         raise StoreError(f"{path} has format {version!r}; this version reads {FORMAT!r}")
-    at = raw.find(str(digest).encode(), 8, 8 + size)
+    at = raw.find(str(digest).encode(errors="replace"), 8, 8 + size)
     blanked = hashlib.sha256(raw[:at] + BLANK.encode() + raw[at + len(BLANK) :]).hexdigest()
     if digest != blanked:
         raise StoreError(f"{path} was changed after it was written: checksum {str(digest)[:12]}, content {blanked[:12]}")
@@ -134,6 +138,8 @@ def _entry(row: list, arrays: dict[str, Tensor]) -> Entry:
         raise ValueError(f"tensor {name!r} needs the codec {method!r}; known: {', '.join(REGISTRY)}")
     if not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise ValueError(f"tensor {name!r} has dtype {dtype!r}")
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError(f"tensor {name!r} has shape {shape!r}")
     return Entry(name, tuple(shape), dtype, method, _unpack(name, packed, arrays), captured[0] if captured else None)
 
 

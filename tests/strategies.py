@@ -86,7 +86,7 @@ def flat_weights(draw: DrawFn) -> Tensor:
         case "denormal":
             values = values * limits.smallest_normal / 4
         case "denormal squares":
-            values = values * 2.0**-70  # float32 squares keep nine bits; float16 has nothing but zeros here
+            values = values * 2.0**-73  # float32 squares keep three bits; float16 has nothing but zeros here
         case "near overflow":
             values = generator.choice([-1.0, 1.0], count, p=(0.3, 0.7)) * largest * generator.uniform(0.5, 1.0, count)
         case "two values":

@@ -1,5 +1,7 @@
 """Splits: balanced, apart, and free of near duplicates of what the originals were trained on."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from seeds.task import TASKS, task
 def test_held_out_splits_are_balanced_and_apart(name):
     splits = {split: examples for split, examples in task(name).splits().items() if split != "train"}
     for examples in splits.values():
+        assert examples.labels is not None
         counts = examples.labels.bincount()
         assert counts.max() - counts.min() <= 1  # every second paragraph of an odd number leaves one over
         assert len({tuple(row.tolist()) for row in examples.inputs}) == len(examples)
@@ -46,7 +49,7 @@ def test_every_file_belongs_to_one_split():
     ends = [*HELD_OUT.values(), TRAIN]
     assert ends[0][0] == 0.0
     assert ends[-1][1] == 1.0
-    assert all(a[1] == b[0] for a, b in zip(ends, ends[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(ends))
     files = [path for low, high in ends for path in _files("networkx", low, high)]
     assert len(files) == len(set(files)) == len(_files("networkx", 0.0, 1.0))
 

@@ -4,9 +4,9 @@ import random
 import time
 
 import pytest
+from tests.test_benchmarks import download
 
 from tests.link import PACKET_BYTES, TokenBucket, slow_link
-from tests.test_benchmarks import download
 
 START_S = 1000.0
 BANDWIDTH_BPS = 2.0**20  # with packets of 1,024 bytes every time below is a sum of powers of two, and exact

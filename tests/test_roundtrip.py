@@ -275,6 +275,7 @@ def assert_same_moments(found: Moments, expected: Moments, relative: float) -> N
 @given(flat_weights(), st.sampled_from((1, 3, 16, 64)))
 @example(torch.tensor([3.4e38, 3.4e38, 3.4e38, -3.4e38]), 64)  # the largest deviation leaves float32, the moments do not
 @example(torch.tensor([1e-45, 0.0]), 1)
+@example(torch.tensor([1.1, -2.3, 3.7]) * 2.0**-73, 64)  # float32 squares keep three bits
 def test_moments_equal_their_definition(values, chunk):
     """Mean and population standard deviation agree with float64, whatever the dtype and the border of the chunks."""
     with pytest.MonkeyPatch.context() as patch:

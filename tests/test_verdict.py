@@ -5,26 +5,30 @@ import math
 import numpy as np
 import pytest
 
-from seeds.quantity import Counted, Interval, Mean
+from seeds.quantity import Interval, Mean, Quantity
 from seeds.verdict import Outcome, Rule, judge, summary
 
 MARGIN = 0.05
 RULE = Rule(above=-math.inf, below=MARGIN, alpha=0.05)
 SETS, RUNS, EXAMPLES = 1000, 16, 400
-RUN_SPREAD, EXAMPLE_SPREAD = 0.02, 0.3  # of a design like those of claims.toml: nuisances of a random init, easy and hard examples
+RUN_SPREAD, EXAMPLE_SPREAD = (
+    0.02,
+    0.3,
+)  # of a design like those of claims.toml: nuisances of a random init, easy and hard examples
 
 
-class Fixed(Counted):
+class Fixed(Quantity):
     """A quantity with a given interval."""
 
-    def __init__(self, low, high, runs=5):
-        super().__init__((low + high) / 2)
-        object.__setattr__(self, "given", (Interval((low + high) / 2, low, high), runs))
+    def __init__(self, low: float, high: float, runs: int | None = 5):
+        self.given, self.given_runs = Interval((low + high) / 2, low, high), runs
 
-    runs = property(lambda self: self.given[1])
+    @property
+    def runs(self):
+        return self.given_runs
 
     def interval(self, alpha):
-        return self.given[0]
+        return self.given
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def _config():
 
     return BertConfig(
         vocab_size=VOCABULARY, hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512,
-        max_position_embeddings=MAX_TOKENS, pad_token_id=0, num_labels=len(PACKAGES),
+        max_position_embeddings=MAX_TOKENS, pad_token_id=0, num_labels=len(PACKAGES),  # pyright: ignore[reportCallIssue]
     )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def pretrain(texts: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
 
     ids, mask = (torch.cat(parts) for parts in zip(*texts, strict=True))
     mask_id = docs_tokenizer().token_to_id("<mask>")
+    assert mask_id is not None
     with rng(0):
         model = BertForMaskedLM(_config())
         for module in model.modules():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 def rng(rng_seed: int) -> Iterator[None]:
     """Torch's global generator, which default inits and dropout draw from, set to `rng_seed` and put back after."""
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(rng_seed)
+        torch.default_generator.manual_seed(rng_seed)
         yield
 
 

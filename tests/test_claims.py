@@ -1,0 +1,94 @@
+"""The claims' files: every row well formed, expected or knowingly not, and levels that no run can change."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from seeds.claims import LEVEL, load, narrowed
+from seeds.codecs import parse
+from seeds.subject import SUBJECTS
+from seeds.task import TASKS
+from seeds.verdict import Outcome
+
+HERE = Path(__file__).parent
+CLAIMS = load(HERE / "claims.toml", HERE / "expected.toml")
+ROWS = [row for claim in CLAIMS.values() for row in claim.rows]
+
+
+def test_every_row_names_what_exists():
+    for row in ROWS:
+        assert row.subject in SUBJECTS
+        assert not row.data or row.data in TASKS
+        assert row.runs >= 1
+        if row.codec != "pca+vectors":  # stands for the largest rank of the asked size
+            parse(row.codec)
+
+
+def test_row_ids_are_unique_within_a_claim():
+    for claim in CLAIMS.values():
+        assert len({row.id for row in claim.rows}) == len(claim.rows)
+
+
+def test_every_row_has_an_expected_outcome():
+    """A row without one could never fail."""
+    assert [f"{row.claim}: {row.id}" for row in ROWS if row.expected is None] == []
+
+
+def test_no_expected_outcome_lacks_its_row():
+    import tomllib
+
+    known = {(row.claim, row.id) for row in ROWS}
+    expected = tomllib.loads((HERE / "expected.toml").read_text())
+    assert {(claim, row) for claim, rows in expected.items() for row in rows} <= known
+
+
+def test_every_claim_has_one_region_and_its_reason():
+    for claim in CLAIMS.values():
+        assert math.isfinite(claim.rule.above) or math.isfinite(claim.rule.below)
+        assert len(claim.reason) > 20
+        assert claim.says
+        assert claim.figure
+
+
+def test_the_level_of_a_row_depends_on_the_file_alone():
+    for claim in CLAIMS.values():
+        kept = narrowed(claim.rows, [claim.rows[0].subject], [], None)
+        assert {row.rule.alpha for row in kept} == {LEVEL / len(claim.rows)}
+
+
+def test_random_rows_have_enough_runs_to_decide():
+    from seeds.verdict import MIN_RUNS
+
+    assert all(row.runs >= MIN_RUNS for row in ROWS if row.claim != "seed-size")
+
+
+def test_a_codec_of_ones_own_makes_rows_that_only_report():
+    rows = CLAIMS["zeroshot-perplexity"].rows
+    (row,) = narrowed(rows, ["docs-gpt"], ["pca:5+vectors"], None)
+    assert (row.subject, row.codec, row.expected) == ("docs-gpt", "pca:5+vectors", None)
+
+
+def test_fewer_runs_than_stated_only_report():
+    rows = CLAIMS["zeroshot-perplexity"].rows
+    assert all(row.expected is None for row in narrowed(rows, [], [], 2))
+    assert [row.expected for row in narrowed(rows, [], [], 100)] == [row.expected for row in rows]
+
+
+def test_the_reports_figures_stand_nowhere_else():
+    """claims.toml is their only home: no figure of the report in any Python file."""
+    figures = ("3,298", "3298.17", "3.3207", "84.5", "108.59", "3,311", "3311.1", "157.8", "146.8")
+    for path in [*HERE.parent.glob("seeds/**/*.py"), *HERE.glob("*.py"), HERE.parent / "conftest.py"]:
+        if path.name != Path(__file__).name:
+            assert not [f for f in figures if f in path.read_text()], path
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_an_expected_row_allows_that_outcome_only(outcome):
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    row = replace(ROWS[0], expected=Outcome.HOLDS)
+    verdict = SimpleNamespace(outcome=outcome)
+    assert row.allows(verdict) is (outcome is Outcome.HOLDS)
+    assert replace(row, expected=None).allows(verdict)

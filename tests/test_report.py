@@ -1,0 +1,118 @@
+"""What people read: the table, the files and the README all say what the rows found."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+
+from seeds import report
+from seeds.claims import load
+from seeds.plot import retention_over_size
+from seeds.quantity import Counted, Interval
+from seeds.verdict import Outcome, Verdict
+
+ROOT = Path(__file__).parents[1]
+CLAIMS = load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
+CLAIM = CLAIMS["zeroshot-accuracy"]
+
+
+def finding(row, outcome=Outcome.HOLDS, **notes):
+    verdict = Verdict(outcome, Interval(0.01, -0.02, math.inf), row.rule, 48, Interval(0.87, 0.83, 0.9), "because")
+    return report.finding(row, verdict, notes)
+
+
+def test_a_finding_is_plain_json_and_infinite_limits_are_null():
+    found = finding(CLAIM.rows[0], accuracy=0.123456789)
+    assert json.loads(json.dumps(report.asdict(found))) == report.asdict(found)
+    assert found.high is None
+    assert found.notes == {"accuracy": 0.123457}
+    assert report.figure(found) == "0.01 [-0.02, inf]"
+
+
+def test_the_table_shows_claim_figure_control_and_line():
+    rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[-1], Outcome.NO_ASSAY)]
+    text = "\n".join(report.table(rows, CLAIMS))
+    for part in (
+        CLAIM.says,
+        CLAIM.figure,
+        "0.01 [-0.02, inf]",
+        "original 0.87 above chance",
+        "48 runs",
+        "all: HOLDS (1 of 1 hold)",
+    ):
+        assert part in text
+    assert "vision: HOLDS (1 of 1 hold)" in text
+    assert "text: NO ASSAY (0 of 0 hold)" in text
+
+
+def test_an_unexpected_outcome_is_marked():
+    row = replace(CLAIM.rows[0], expected=Outcome.HOLDS)
+    assert "REFUTED!" in "\n".join(report.table([finding(row, Outcome.REFUTED)], CLAIMS))
+
+
+def test_a_partial_run_erases_nothing(tmp_path):
+    """A run of one claim rewrites that claim's file; the page is made from all files."""
+    other = CLAIMS["zeroshot-gibberish"]
+    report.write([finding(CLAIM.rows[0])], CLAIMS, tmp_path, {})
+    report.write([finding(other.rows[0], Outcome.REFUTED)], CLAIMS, tmp_path, {"torch": "2"})
+    page = (tmp_path / "README.md").read_text()
+    assert CLAIM.says in page
+    assert other.says in page
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "zeroshot-accuracy.json", "zeroshot-gibberish.json"]
+    assert report.read(tmp_path / "zeroshot-accuracy.json") == [finding(CLAIM.rows[0])]
+
+
+def test_a_run_narrowed_to_some_rows_keeps_the_others(tmp_path):
+    report.write([finding(CLAIM.rows[0]), finding(CLAIM.rows[1])], CLAIMS, tmp_path, {})
+    report.write([finding(CLAIM.rows[1], Outcome.REFUTED)], CLAIMS, tmp_path, {})
+    assert [f.outcome for f in report.read(tmp_path / "zeroshot-accuracy.json")] == ["HOLDS", "REFUTED"]
+
+
+def test_the_plot_shows_every_point_it_was_given():
+    rows = [finding(row, retention=0.1, times_smaller=100.0) for row in CLAIM.rows[:3]]
+    drawn = retention_over_size(rows)
+    assert drawn is not None
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert retention_over_size([finding(CLAIM.rows[0])]) is None
+    assert retention_over_size(rows) == drawn  # the same data, the same file
+
+
+def test_the_readme_shows_the_table_of_the_reports():
+    """`make report` refreshes both; a figure typed by hand would differ."""
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.split(report.START)[1].split(report.END)[0]
+    assert shown == report.readme_block(ROOT / "reports", CLAIMS)
+
+
+def test_the_stored_report_has_the_expected_outcomes():
+    """reports/ and expected.toml are two records of one run."""
+    for name, claim in CLAIMS.items():
+        stored = {f.row: f.outcome for f in report.read(ROOT / "reports" / f"{name}.json")}
+        assert stored == {row.id: row.expected for row in claim.rows}
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_status_of_a_row_is_its_outcome(pytestconfig, passed):
+    hook = pytestconfig.hook.pytest_report_teststatus
+    found = report.asdict(finding(CLAIM.rows[0])) | {"expected": "HOLDS" if passed else "REFUTED"}
+    test = SimpleNamespace(
+        when="call",
+        passed=passed,
+        failed=not passed,
+        skipped=False,
+        outcome="passed",
+        user_properties=[("finding", found)],
+        keywords={},
+    )
+    category, _, word = hook(report=test, config=pytestconfig)
+    assert (category, word) == (("passed", "HOLDS") if passed else ("failed", "HOLDS, EXPECTED REFUTED"))
+
+
+def test_a_counted_figure_has_no_interval():
+    row = CLAIMS["seed-size"].rows[0]
+    interval = Counted(157.5).interval(0.05)
+    assert report.figure(report.finding(row, Verdict(Outcome.HOLDS, interval, row.rule, None, None, ""), {})) == "157.5"
