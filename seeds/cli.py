@@ -13,11 +13,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seeds.errors import ProtocolError, SeedError, StoreError, SubjectUnavailable
+from seeds.errors import StoreError, SubjectUnavailable
 
 if TYPE_CHECKING:
     from seeds.evaluate import Evaluation
@@ -177,25 +176,13 @@ def assemble_command(options: argparse.Namespace) -> int:
     if options.like is not None and output.suffix == ".safetensors":
         options.refuse(f"--like writes a folder, and {options.output} looks like a file")
     _require_free(output, options.force, options.file, *([options.like] if options.like else []))
-    with _consistent(options.file):
-        raw = score.weights_file(store.load(options.file), options.rng_seed)
+    raw = score.weights_file(store.load(options.file), options.rng_seed)
     if options.like is None:
         store.write_whole(output, raw)
     else:
         _write_folder(raw, options.like, output)
     print(f"{output}: {len(raw):,} bytes of weights")
     return 0
-
-
-@contextmanager
-def _consistent(file: str | Path) -> Iterator[None]:
-    """Names a seed file whose parts do not make the tensors that its header promises: whole, but written by other means."""
-    try:
-        yield
-    except (SeedError, ProtocolError):
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{file} has parts that do not make its tensors: {error!r}") from error
 
 
 def _write_folder(raw: bytes, like: Path, folder: Path) -> None:
@@ -235,8 +222,7 @@ def score_command(options: argparse.Namespace) -> int:
     if options.into is None:
         model = score.open_model(options.model)
     else:
-        with _consistent(options.model):
-            model = score.rebuilt(store.load(options.model), options.into, options.rng_seed)
+        model = score.rebuilt(store.load(options.model), options.into, options.rng_seed)
     if is_file:
         on = score.jsonl_task(Path(options.task), options.calibration, model, options.max_tokens, tell)
     else:

@@ -21,7 +21,7 @@ from seeds.duplicates import Shingles
 LIBRARY = Path(__file__).parent / "library"
 TOKENIZER = LIBRARY / "docs_tokenizer.json"
 TRAINING_SHINGLES = LIBRARY / "docs_shingles.safetensors"
-DOCS_PER_CLASS = {"test": 60, "calibration": 25, "probe": 40}
+DOCS_PER_CLASS = {"test": 60, "calibration": 25, "probe": 30}
 DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
 MAX_TOKENS = 64
 

@@ -18,7 +18,7 @@ from seeds.codecs import parse
 from seeds.errors import SubjectUnavailable
 from seeds.evaluate import Evaluation, evaluate_language_model, features, token_nats
 from seeds.extract import extract
-from seeds.probe import labelled, probe_scores
+from seeds.probe import probe_scores
 from seeds.quantity import Mean, Quantity, stack
 from seeds.sample import sample
 from seeds.seed import Seed
@@ -44,6 +44,7 @@ class Measure:
     _scores: dict[tuple, Evaluation | SubjectUnavailable] = field(default_factory=dict)
     _missing: dict[str, SubjectUnavailable] = field(default_factory=dict)
     _probes: dict[tuple, np.ndarray] = field(default_factory=dict)
+    _kept: dict[tuple, dict[str, np.ndarray]] = field(default_factory=dict)
     _samples: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,11 +156,20 @@ class Measure:
         """Accuracy of a linear probe on the arm's features, with other labels in each run."""
         for run in range(runs):
             if (one.name, arm, run) not in self._probes:
-                splits = labelled(one.probe_task.splits(), one.probe_labels, run)
-                model = self.model(one, arm, run)
-                found = {name: features(model, one.forward, splits[name]) for name in ("probe", "calibration", "test")}
-                self._probes[one.name, arm, run] = probe_scores(found, splits)
+                found = self._features(one, arm, run if _is_random(arm) else 0)
+                self._probes[one.name, arm, run] = probe_scores(found, one.probe_task.splits(), one.probe_labels, run)
         return Mean(stack([self._probes[one.name, arm, run] for run in range(runs)]), bounds=(0.0, 1.0))
+
+    def _features(self, one: Subject, arm: str, run: int) -> dict[str, np.ndarray]:
+        """Features (examples, features) of the labelled splits; those of the original are kept."""
+        if (one.name, arm, run) in self._kept:
+            return self._kept[one.name, arm, run]
+        model = self.model(one, arm, run)
+        splits = one.probe_task.splits()
+        found = {name: features(model, one.forward, splits[name]) for name in ("probe", "calibration", "test")}
+        if not _is_random(arm):
+            self._kept[one.name, arm, run] = found
+        return found
 
     def sample_nats(self, one: Subject, arm: str, runs: int) -> Mean:
         """What the original makes of an arm's samples, in nats per token; "random" is uniformly random tokens."""

@@ -9,28 +9,20 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 
 from seeds.data import Examples
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0)  # C of the logistic regression, on standardised features
 
 
-def labelled(splits: Mapping[str, Examples], per_class: int, run: int) -> dict[str, Examples]:
-    """The splits, with the probe split cut to `per_class` labels of one run, drawn at random, the same for every model."""
-    labels = np.asarray(splits["probe"].labels)
-    rng = np.random.Generator(np.random.Philox(key=run))
-    of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    rows = np.concatenate([rng.permutation(mine)[:per_class] for mine in of_class])
-    return {**splits, "probe": splits["probe"][torch.from_numpy(rows)]}
-
-
-def probe_scores(found: Mapping[str, np.ndarray], splits: Mapping[str, Examples]) -> np.ndarray:
+def probe_scores(found: Mapping[str, np.ndarray], splits: Mapping[str, Examples], per_class: int, run: int) -> np.ndarray:
     """Which test examples a probe gets right: (examples,) 0 or 1.
 
     Args:
         found: features (examples, features) of the splits probe, calibration and test.
-        splits: the examples with their labels, from `labelled`.
+        splits: the examples with their labels.
+        per_class: labels that the probe may use.
+        run: number of the run; each draws its own labelled examples, the same ones for every model.
     """
     from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
@@ -39,6 +31,8 @@ def probe_scores(found: Mapping[str, np.ndarray], splits: Mapping[str, Examples]
     from sklearn.preprocessing import StandardScaler
 
     labels = {name: np.asarray(splits[name].labels) for name in found}
+    rows = _drawn(labels["probe"], per_class, run)
+    labels["probe"], found = labels["probe"][rows], {**found, "probe": found["probe"][rows]}
     # a penalised linear model lies in the span of its training rows, so rotating into that span changes nothing but the time
     rotation = make_pipeline(StandardScaler(), PCA(svd_solver="full")).fit(found["probe"])
     ready = {name: rotation.transform(values) for name, values in found.items()}
@@ -52,3 +46,10 @@ def probe_scores(found: Mapping[str, np.ndarray], splits: Mapping[str, Examples]
                 best, best_score = model, score
     assert best is not None
     return (best.predict(ready["test"]) == labels["test"]).astype(np.float64)
+
+
+def _drawn(labels: np.ndarray, per_class: int, run: int) -> np.ndarray:
+    """Rows of `per_class` random examples of each class."""
+    rng = np.random.Generator(np.random.Philox(key=run))
+    of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return np.concatenate([rng.permutation(mine)[:per_class] for mine in of_class])

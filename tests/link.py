@@ -6,6 +6,7 @@ of the body are limited; latency, packet loss and the headers (some 150 bytes) a
 
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,3 +72,9 @@ def slow_link(path: Path, bandwidth_bps: float) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def download(url: str) -> bytes:
+    """The whole body, by a plain client that asks no proxy."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url) as response:
+        return response.read()

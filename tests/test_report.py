@@ -97,18 +97,10 @@ def test_the_stored_report_has_the_expected_outcomes():
 
 @pytest.mark.parametrize("passed", [True, False])
 def test_the_status_of_a_row_is_its_outcome(pytestconfig, passed):
-    hook = pytestconfig.hook.pytest_report_teststatus
+    conftest = next(p for p in pytestconfig.pluginmanager.get_plugins() if hasattr(p, "_finding"))
     found = report.asdict(finding(CLAIM.rows[0])) | {"expected": "HOLDS" if passed else "REFUTED"}
-    test = SimpleNamespace(
-        when="call",
-        passed=passed,
-        failed=not passed,
-        skipped=False,
-        outcome="passed",
-        user_properties=[("finding", found)],
-        keywords={},
-    )
-    category, _, word = hook(report=test, config=pytestconfig)
+    test = SimpleNamespace(when="call", passed=passed, user_properties=[("finding", found)])
+    category, _, word = conftest.pytest_report_teststatus(test, pytestconfig)
     assert (category, word) == (("passed", "HOLDS") if passed else ("failed", "HOLDS, EXPECTED REFUTED"))
 
 
