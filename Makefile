@@ -71,7 +71,7 @@ define install
 	@"$(BIN)/python" -m pip --version >/dev/null 2>&1 || "$(BIN)/python" -m ensurepip
 	@if [ "$(INSTALLER)" = uv ] \
 	  && "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv \
-	  && "$(BIN)/uv" pip install --python "$(BIN)/python" --constraint constraints.txt --editable '.[$(1)]'; \
+	  && "$(BIN)/uv" pip install --compile-bytecode --python "$(BIN)/python" --constraint constraints.txt --editable '.[$(1)]'; \
 	then :; else \
 	  echo "installing with pip"; \
 	  "$(BIN)/python" -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[$(1)]'; \

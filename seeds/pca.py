@@ -19,7 +19,7 @@ from seeds.moments import require_finite
 
 EXACT_SIDE = 2048  # largest Gram matrix; beyond it the decomposition is randomized
 POWER_ITERATIONS = 4  # of the randomized route; the energy it misses is measured, not assumed
-ROWS = 8192  # rows converted to float64 at a time
+CHUNK = 1 << 19  # values converted to float64 at a time: 4 MiB, which stay in cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +62,17 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
         raise SeedError(f"rank {rank} is out of range: 1 to {min(weight.shape)} for shape {tuple(weight.shape)}")
     require_finite(weight)
     weight = weight.contiguous()  # matrix products round differently for other strides
-    scale = weight.abs().max().item() or 1.0  # squares of values near the ends of the range would leave it
-    mean = torch.stack([c.double().div(scale).sum(0) for c in weight.split(ROWS)]).sum(0) / len(weight)
-    energy = math.fsum(_centred(c, mean, scale).square().sum().item() for c in weight.split(ROWS))
-    basis = _leading_directions(weight, mean, scale, rank)  # (features, rank), orthonormal
-    scores = torch.cat([_centred(c, mean, scale) @ basis for c in weight.split(ROWS)])
+    largest = max(weight.max().item(), -weight.min().item())
+    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)  # squares of values near the ends of the range would leave it
+    mean = torch.zeros(weight.shape[1], dtype=torch.float64)
+    for part in _chunks(weight):
+        mean += part.double().div(scale).sum(0)
+    mean /= len(weight)
+    basis, energy = _leading_directions(weight, mean, scale, rank)
+    scores = torch.empty(len(weight), rank, dtype=torch.float64)
+    for start, part in zip(range(0, len(weight), _rows(weight)), _chunks(weight), strict=True):
+        # written in place: small results kept between large chunks would pin the memory of every chunk
+        torch.mm(_centred(part, mean, scale), basis, out=scores[start : start + len(part)])
     captured = min(1.0, scores.square().sum().item() / energy) if energy else 1.0
     bits = _bits(rank)
     return PCA(
@@ -78,35 +84,48 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
     )
 
 
+def _rows(weight: Tensor) -> int:
+    return max(1, CHUNK // weight.shape[1])
+
+
+def _chunks(weight: Tensor) -> tuple[Tensor, ...]:
+    return weight.split(_rows(weight))
+
+
 def _centred(rows: Tensor, mean: Tensor, scale: float) -> Tensor:
     return rows.double().div(scale).sub_(mean)  # not div_: of float64 rows, double() is the weights themselves
 
 
-def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -> Tensor:
-    from scipy.linalg import eigh
-
+def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -> tuple[Tensor, float]:
+    """An orthonormal basis (features, rank), and the squared length of the centred, scaled rows."""
     units, features = weight.shape
     if min(units, features) > EXACT_SIDE:
         from sklearn.utils.extmath import randomized_svd
 
         rows = _centred(weight, mean, scale).numpy()
         right = randomized_svd(rows, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]  # pyright: ignore[reportArgumentType]
-        return torch.from_numpy(np.ascontiguousarray(right.T))
+        return torch.from_numpy(np.ascontiguousarray(right.T)), float(np.vdot(rows, rows))
+    # Gram matrices by numpy, which sees that both factors are one matrix and computes half: twice as fast as torch
     if features <= units:
-        gram = torch.zeros(features, features, dtype=torch.float64)
-        for chunk in weight.split(ROWS):
-            part = _centred(chunk, mean, scale)
-            gram.addmm_(part.T, part)
-        return torch.from_numpy(_top(eigh, gram, rank))
+        gram = np.zeros((features, features))
+        for part in _chunks(weight):
+            rows = _centred(part, mean, scale).numpy()
+            gram += rows.T @ rows
+        energy = float(np.trace(gram))
+        return torch.from_numpy(_top(gram, rank)), energy
     rows = _centred(weight, mean, scale)
-    left = torch.from_numpy(_top(eigh, rows @ rows.T, rank))
-    return torch.linalg.qr(rows.T @ left).Q  # QR also completes the basis of a rank-deficient matrix
+    gram = rows.numpy() @ rows.numpy().T
+    energy = float(np.trace(gram))
+    left = torch.from_numpy(_top(gram, rank))
+    return torch.linalg.qr(rows.T @ left).Q, energy  # QR also completes the basis of a rank-deficient matrix
 
 
-def _top(eigh, gram: Tensor, rank: int) -> np.ndarray:
-    """The eigenvectors of the `rank` largest eigenvalues, largest first: (side, rank)."""
+def _top(gram: np.ndarray, rank: int) -> np.ndarray:
+    """The eigenvectors of the `rank` largest eigenvalues, largest first: (side, rank). Overwrites `gram`."""
+    from scipy.linalg import eigh
+
     side = len(gram)
-    vectors = eigh(gram.numpy(), subset_by_index=(side - rank, side - 1), overwrite_a=True, check_finite=False)[1]
+    vectors = eigh(gram, subset_by_index=(side - rank, side - 1), overwrite_a=True, check_finite=False)[1]
     return np.flip(vectors, axis=1).copy()  # torch refuses the negative stride that ascontiguousarray keeps at rank 1
 
 

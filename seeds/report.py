@@ -184,11 +184,13 @@ def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
         lines += ["| row | verdict | figure | original above chance | runs | |", "|---|---|---|---|---|---|"]
         for f in rows:
             control = _end(f.assay[0], "-inf") if f.assay else ""
-            notes = ", ".join(
-                f"{k.replace('_', ' ')} {v:.4g}" if not isinstance(v, str) else f"{k} {v}" for k, v in f.notes.items()
-            )
+            notes = ", ".join(f"{k.replace('_', ' ')} {_readable(v)}" for k, v in f.notes.items())
             lines.append(f"| {f.row} | **{f.outcome}** | {figure(f)} | {control} | {f.runs or ''} | {notes} |")
     return "\n".join(lines) + "\n"
+
+
+def _readable(value: float | int | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
 def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> list[str]:

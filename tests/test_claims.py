@@ -1,15 +1,18 @@
 """The claims' files: every row well formed, expected or knowingly not, and levels that no run can change."""
 
 import math
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seeds.claims import LEVEL, load, narrowed
 from seeds.codecs import parse
+from seeds.quantity import Interval
 from seeds.subject import SUBJECTS
 from seeds.task import TASKS
-from seeds.verdict import Outcome
+from seeds.verdict import MIN_RUNS, Outcome, Verdict
 
 HERE = Path(__file__).parent
 CLAIMS = load(HERE / "claims.toml", HERE / "expected.toml")
@@ -36,8 +39,6 @@ def test_every_row_has_an_expected_outcome():
 
 
 def test_no_expected_outcome_lacks_its_row():
-    import tomllib
-
     known = {(row.claim, row.id) for row in ROWS}
     expected = tomllib.loads((HERE / "expected.toml").read_text())
     assert {(claim, row) for claim, rows in expected.items() for row in rows} <= known
@@ -58,8 +59,6 @@ def test_the_level_of_a_row_depends_on_the_file_alone():
 
 
 def test_random_rows_have_enough_runs_to_decide():
-    from seeds.verdict import MIN_RUNS
-
     assert all(row.runs >= MIN_RUNS for row in ROWS if row.claim != "seed-size")
 
 
@@ -85,10 +84,7 @@ def test_the_reports_figures_stand_nowhere_else():
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_an_expected_row_allows_that_outcome_only(outcome):
-    from dataclasses import replace
-    from types import SimpleNamespace
-
     row = replace(ROWS[0], expected=Outcome.HOLDS)
-    verdict = SimpleNamespace(outcome=outcome)
+    verdict = Verdict(outcome, Interval(0.0, -1.0, 1.0), row.rule, 8, None, "because")
     assert row.allows(verdict) is (outcome is Outcome.HOLDS)
     assert replace(row, expected=None).allows(verdict)

@@ -1,5 +1,7 @@
 """The embedded library: every subject loads, is as good as its card says, and can be trained again."""
 
+import json
+
 import pytest
 import torch
 
@@ -27,6 +29,7 @@ def test_a_card_tells_the_quality_that_is_measured(subject_name, measure):
         assert Mean(stack([found.nats]), found.weights, random=False).interval(0.025).value == pytest.approx(
             card["value"], abs=0.01
         )
+    assert one.weights_path is not None
     assert card["size_bytes"] == one.weights_path.stat().st_size
     assert card["interval_95"][0] < card["value"] < card["interval_95"][1]
 
@@ -46,7 +49,9 @@ def test_published_moments_cover_the_published_model(subject_name, tensors, para
     seed = subject(subject_name).published_seed()
     assert (len(seed.entries), seed.parameters) == (tensors, parameters)
     assert "shanjiang7/GraphNet" in seed.source
-    assert store.size_bytes(seed) == subject(subject_name).seed_path.stat().st_size
+    path = subject(subject_name).seed_path
+    assert path is not None
+    assert store.size_bytes(seed) == path.stat().st_size
     with pytest.raises(SubjectUnavailable, match="not part of this package"):
         subject(subject_name).original()
 
@@ -62,8 +67,6 @@ def test_bert_tiny_assembles_and_keeps_a_head_of_its_own_per_run():
 def test_the_smallest_subject_trained_again_is_as_good(tmp_path, measure, capsys):
     """`python -m seeds.library train digits-mlp` from scratch: accuracy within the 95 % interval of the card."""
     assert main(["train", "digits-mlp", "--into", str(tmp_path), "--rng-seed", "1"]) == 0
-    import json
-
     again = json.loads((tmp_path / "digits_mlp.json").read_text())
     low, high = subject("digits-mlp").card["interval_95"]
     assert low <= again["value"] <= high

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from seeds.quantity import Counted, Mean, Ratio
 
 
 def test_none_of_a_thousand_is_not_exactly_zero():
     """0 of 1,000 at 95 % is [0, 0.368 %], the exact binomial limit."""
+    from scipy import stats
+
     found = Mean(np.zeros((1, 1000)), bounds=(0.0, 1.0), random=False).interval(0.025)
     assert found.low == pytest.approx(0.0, abs=2e-6)  # the floor of float32 rounding
     assert found.high == pytest.approx(stats.binomtest(0, 1000).proportion_ci(method="exact").high, abs=2e-6)
@@ -18,6 +19,8 @@ def test_none_of_a_thousand_is_not_exactly_zero():
 
 @pytest.mark.parametrize("correct", [1, 37, 500, 999, 1000])
 def test_one_run_of_zeros_and_ones_has_the_exact_binomial_interval(correct):
+    from scipy import stats
+
     scores = np.zeros((1, 1000))
     scores[0, :correct] = 1
     found = Mean(scores, bounds=(0.0, 1.0), random=False).interval(0.025)
@@ -47,6 +50,8 @@ def test_runs_and_examples_both_widen_the_interval():
 
 
 def test_nested_examples_count_through_the_means_of_runs():
+    from scipy import stats
+
     scores = np.arange(12.0).reshape(4, 3)
     low, high = stats.t.interval(0.95, 3, scores.mean(), stats.sem(scores.mean(1)))
     found = Mean(scores, nested=True).interval(0.025)

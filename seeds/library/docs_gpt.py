@@ -9,6 +9,7 @@ from seeds.library.docs_corpus import VOCABULARY
 from seeds.library.training import fit, rng
 
 POSITIONS = 128
+GELU = "gelu_pytorch_tanh"  # the function that GPT-2 calls "gelu_new", in one kernel instead of eight
 STEPS, BATCH, RATE = 6400, 16, 4e-3
 
 
@@ -20,6 +21,7 @@ def architecture() -> nn.Module:
         GPT2Config(
             vocab_size=VOCABULARY, n_positions=POSITIONS, n_embd=128, n_layer=2, n_head=4,
             resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=start, eos_token_id=start, use_cache=False,
+            activation_function=GELU,
         )
     )  # fmt: skip
 

@@ -17,4 +17,5 @@ forward = docs_gpt.forward
 def architecture() -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    return GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False))
+    config = GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False, activation_function=docs_gpt.GELU)
+    return GPT2LMHeadModel(config)
