@@ -54,12 +54,20 @@ def pytest_configure(config):
         option.benchmark_skip = True
     if getattr(option, "dist", "no") == "load":
         option.dist = "loadgroup"  # rows of one subject share a worker, and so its models
+    if getattr(config, "workerinput", {}).get("loadgroup"):
+        option.loadgroup = True
     if option.runs is not None and option.runs < 1:
         raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
     if option.report and (option.codec or option.runs is not None):
         raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
     _check_names(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tells a worker how tests are spread: it sees the command line, not what `pytest_configure` made of it."""
+    node.workerinput["loadgroup"] = node.config.option.dist == "loadgroup"
 
 
 def _check_names(config):

@@ -21,7 +21,7 @@ from seeds.duplicates import Shingles
 LIBRARY = Path(__file__).parent / "library"
 TOKENIZER = LIBRARY / "docs_tokenizer.json"
 TRAINING_SHINGLES = LIBRARY / "docs_shingles.safetensors"
-DOCS_PER_CLASS = {"test": 60, "calibration": 25, "probe": 30}
+DOCS_PER_CLASS = {"test": 100, "calibration": 50, "probe": 30}
 DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
 MAX_TOKENS = 64
 
@@ -88,11 +88,17 @@ def docs() -> dict[str, Examples]:
 
 @cache
 def docs_text() -> dict[str, Examples]:
-    """The documentation paragraphs for language modelling: every second of the test and every fourth of the calibration ones.
+    """The documentation paragraphs for language modelling: every fifth of the test and every twelfth of the calibration ones.
 
     A paragraph gives some 45 scored tokens, so fewer are needed than for classification.
     """
-    return {split: docs()[split][slice(None, None, step)] for split, step in (("test", 2), ("calibration", 4))}
+    return {split: docs()[split][slice(None, None, step)] for split, step in (("test", 5), ("calibration", 12))}
+
+
+@cache
+def docs_probe() -> dict[str, Examples]:
+    """The documentation paragraphs for linear probes: every second of the test and calibration ones."""
+    return {split: docs()[split][slice(None, None, step)] for split, step in (("probe", 1), ("test", 2), ("calibration", 2))}
 
 
 def docs_training_texts() -> list[list[str]]:

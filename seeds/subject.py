@@ -133,8 +133,8 @@ SUBJECTS = {
     for s in (
         Subject("digits-mlp", "digits", probe_labels=5),
         Subject("digits-cnn", "digits", probe_labels=5),
-        Subject("docs-bert", "docs-topic"),
-        Subject("docs-gpt", "docs-text", probe_name="docs-topic"),
+        Subject("docs-bert", "docs-topic", probe_name="docs-probe"),
+        Subject("docs-gpt", "docs-text", probe_name="docs-probe"),
         # perplexity 29.94 on WikiText-2, windows of 1,024: transformers documentation, "Perplexity of fixed-length models"
         Subject("gpt2", "wikitext-2", body="transformer", published_nats=3.3992),
         Subject("bert-tiny", "imdb", body="bert"),

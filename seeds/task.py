@@ -77,6 +77,7 @@ TASKS = {
     for task in (
         Task("digits", "classification", 10, data.digits, "which digit is this 8x8 image?"),
         Task("docs-topic", "classification", 6, data.docs, "which of six libraries wrote this paragraph?"),
+        Task("docs-probe", "classification", 6, data.docs_probe, "the same, on half the paragraphs, for probes"),
         Task("docs-text", "language", 2048, data.docs_text, "the next token of a documentation paragraph", docs_unigram),
         Task("wikitext-2", "language", GPT2_VOCABULARY, hub.wikitext, "the next token of WikiText-2", hub.wikitext_unigram),
         Task("imdb", "classification", 2, hub.imdb, "is this review positive?"),

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from seeds.errors import SeedError, SubjectUnavailable
 from seeds.quantity import Mean, stack
@@ -54,6 +55,12 @@ def _train(one: Subject, folder: Path, rng_seed: int) -> None:
     save_model(model, str(scratch))
     write_whole(folder / f"{stem}.safetensors", scratch.read_bytes())
     scratch.unlink()
+    _record(one, model, folder, rng_seed, elapsed_s)
+
+
+def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed_s: float) -> None:
+    """Measures a trained network and writes its card."""
+    stem = one.name.replace("-", "_")
     found = evaluate(model.eval(), one.forward, one.task)
     if found.correct is not None:
         quality = Mean(stack([found.correct]), bounds=(0.0, 1.0), random=False).interval(LEVEL)

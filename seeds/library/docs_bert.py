@@ -11,7 +11,7 @@ from seeds.library.docs_corpus import VOCABULARY
 from seeds.library.training import fit, rng
 
 PRETRAIN_STEPS, FINETUNE_STEPS, BATCH = 7000, 1500, 32
-FINETUNE_RATE, DROPOUT = 4e-4, 0.1
+FINETUNE_RATE, DROPOUT = 3e-4, 0.3  # the best of two on the calibration files (0.70 against 0.69), which are never scored
 MASKED = 0.15
 
 
@@ -37,7 +37,7 @@ def forward(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tensor,
 
 
 def train() -> nn.Module:
-    """Masked-LM on the training paragraphs, then classification of them; about 25 minutes on one core."""
+    """Masked-LM on the training paragraphs, then classification of them; about 35 minutes on one core."""
     texts = [encode(of_one) for of_one in docs_training_texts()]
     return finetune(pretrain(texts), texts)
 

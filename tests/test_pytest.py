@@ -1,0 +1,103 @@
+"""The command line of the test run: narrowing, workers, usage errors, and a tree that stays clean."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments):
+    """pytest in a process of its own on the cheap rows: (exit status, output)."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_seed_size.py", *arguments]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=clean)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def in_workers():
+    return run("-n", "2", "-v")
+
+
+def rows(out: str) -> list[str]:
+    return sorted(re.findall(r"^    \S+ +(?:HOLDS|REFUTED).*$", out, re.MULTILINE))
+
+
+def test_rows_of_a_subject_share_a_worker(in_workers):
+    """Otherwise each worker assembles every model again."""
+    workers: dict[str, set[str]] = {}
+    for worker, subject in re.findall(r"\[(gw\d)\].*\[([a-z]+-?[a-z0-9]*?)-(?:moments|pca)", in_workers[1]):
+        workers.setdefault(subject, set()).add(worker)
+    assert len(workers) == 6
+    assert {name for name, of in workers.items() if len(of) > 1} == set()
+    assert set().union(*workers.values()) == {"gw0", "gw1"}
+
+
+def test_workers_find_the_same_figures_as_one_process(in_workers):
+    status, out = run()
+    assert (status, in_workers[0]) == (0, 0)
+    assert len(rows(out)) == 10
+    assert rows(in_workers[1]) == rows(out)
+
+
+def test_a_narrowed_run_finds_the_same_figures(in_workers):
+    status, out = run("--subject", "docs-gpt")
+    assert status == 0
+    assert rows(out) == [row for row in rows(in_workers[1]) if "docs-gpt" in row] != []
+
+
+def test_the_status_of_a_row_is_printed(in_workers):
+    assert re.search(r"REFUTED tests/test_seed_size.py::.*\[docs-gpt-pca:10\]", in_workers[1])
+
+
+def test_a_codec_of_ones_own_reports_and_is_not_judged():
+    status, out = run("--subject", "digits-mlp", "--codec", "pca:3+vectors")
+    assert status == 0
+    assert "digits-mlp-pca:3+vectors" in "".join(rows(out))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--subject", "digits"], "unknown subject 'digits'; allowed: "),
+        (["--claim", "zeroshot"], "unknown claim 'zeroshot'; allowed: "),
+        (["--codec", "svd:3"], "unknown codec 'svd:3'; allowed: "),
+        (["--runs", "0"], "--runs 0 is out of range"),
+        (["--report", "--runs", "3"], "it does not go with --codec or --runs"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_runs(arguments, says):
+    status, out = run(*arguments)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert says in out
+
+
+def test_an_unexpected_outcome_fails_and_says_how_to_reproduce_it(tmp_path):
+    """The same rows against an expectation that is wrong for one of them."""
+    import shutil
+
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests").mkdir()
+    for name in ("test_seed_size.py", "claims.toml", "expected.toml"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
+    expected = tmp_path / "tests" / "expected.toml"
+    expected.write_text(expected.read_text().replace('"gpt2-moments" = "HOLDS"', '"gpt2-moments" = "REFUTED"'))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--subject", "gpt2", "tests"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "expected REFUTED, found HOLDS" in done.stdout
+    assert "reproduce: pytest --claim seed-size --subject gpt2 --codec moments" in done.stdout
