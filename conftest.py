@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import platform
+import re
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,8 @@ from seeds import report as report_module
 ROOT = Path(__file__).parent
 REPORTS = ROOT / "reports"
 CLAIMS, EXPECTED = ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml"
+OTHERS = ""
+SLOWEST_FIRST = ("docs-bert", "docs-gpt", "gpt2", "digits-cnn", "digits-mlp", "bert-tiny", OTHERS)
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
 
 settings.register_profile("quick", max_examples=50, deadline=None)
@@ -52,10 +55,6 @@ def pytest_configure(config):
         option.numprocesses, option.dist, option.tx = 0, "no", []
     elif not option.benchmark_only:
         option.benchmark_skip = True
-    if getattr(option, "dist", "no") == "load":
-        option.dist = "loadgroup"  # rows of one subject share a worker, and so its models
-    if getattr(config, "workerinput", {}).get("loadgroup"):
-        option.loadgroup = True
     if option.runs is not None and option.runs < 1:
         raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
     if option.report and (option.codec or option.runs is not None):
@@ -65,9 +64,24 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node):
-    """Tells a worker how tests are spread: it sees the command line, not what `pytest_configure` made of it."""
-    node.workerinput["loadgroup"] = node.config.option.dist == "loadgroup"
+def pytest_xdist_make_scheduler(config, log):
+    """Under -n, rows and controls of one subject share a worker, and so its models; the slowest subjects start first."""
+    if config.getvalue("dist") != "load":
+        return None  # the user asked for another way
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySubject(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _subject(nodeid) or nodeid
+
+    config.option.loadscopereorder = False
+    return BySubject(config, log)
+
+
+def _subject(nodeid):
+    """The subject that a parametrized test is about, or None."""
+    parameters = nodeid.partition("[")[2]
+    return next((name for name in SLOWEST_FIRST if name and re.match(rf"{name}[-\]]", parameters)), None)
 
 
 def _check_names(config):
@@ -99,12 +113,13 @@ def pytest_generate_tests(metafunc):
         rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
         if option.claim and known.name not in option.claim:
             rows = []
-        parameters = [pytest.param(row, id=row.id, marks=pytest.mark.xdist_group(row.subject)) for row in rows]
-        metafunc.parametrize("row", parameters)
+        metafunc.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
 
 
 def pytest_collection_modifyitems(config, items):
     """With --claim, --subject or --codec only rows stay, and controls of the named subjects."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: SLOWEST_FIRST.index(_subject(item.nodeid) or OTHERS))
     option = config.option
     if not (option.claim or option.subject or option.codec):
         return

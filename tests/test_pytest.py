@@ -25,13 +25,13 @@ def in_workers():
 
 
 def rows(out: str) -> list[str]:
-    return sorted(re.findall(r"^    \S+ +(?:HOLDS|REFUTED).*$", out, re.MULTILINE))
+    return sorted(" ".join(line.split()) for line in re.findall(r"^    \S+ +(?:HOLDS|REFUTED).*$", out, re.MULTILINE))
 
 
 def test_rows_of_a_subject_share_a_worker(in_workers):
     """Otherwise each worker assembles every model again."""
     workers: dict[str, set[str]] = {}
-    for worker, subject in re.findall(r"\[(gw\d)\].*\[([a-z]+-?[a-z0-9]*?)-(?:moments|pca)", in_workers[1]):
+    for worker, subject in re.findall(r"\[(gw\d)\].*\[([a-z0-9-]+?)-(?:moments|pca)", in_workers[1]):
         workers.setdefault(subject, set()).add(worker)
     assert len(workers) == 6
     assert {name for name, of in workers.items() if len(of) > 1} == set()
