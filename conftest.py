@@ -99,7 +99,7 @@ def _check_names(config):
 
         for spec in config.option.codec:
             try:
-                if spec != "pca+vectors":  # stands for the largest rank of the wanted size
+                if spec != claims_module.LARGEST_PCA:
                     parse(spec)
             except SeedError as error:
                 raise pytest.UsageError(str(error)) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from seeds.verdict import Outcome, Rule, Verdict
 
+LARGEST_PCA = "pca+vectors"  # in rows with a factor: the highest rank of that size
 LEVEL = 0.05  # of a claim's line; its rows share it
 
 
@@ -105,7 +106,7 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
             replace(row, codec=codec, expected=None)
             for row in pattern.values()
             for codec in codecs
-            if not row.factor and codec not in {r.codec for r in rows}
+            if not row.factor and codec != LARGEST_PCA and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
         ]
         kept = listed + own
     if runs is not None:

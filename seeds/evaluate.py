@@ -58,12 +58,12 @@ def evaluate_classifier(model: nn.Module, forward: Forward, test: Examples, cali
     Raises:
         ProtocolError: unbalanced classes, a scored calibration split, or logits that are not finite.
     """
-    labels = _balanced(test)
     logits = _logits(model, forward, test)  # (examples, classes)
+    labels = _balanced(test, logits.shape[1])
     beta, bias = 1.0, torch.zeros(logits.shape[1], dtype=torch.float64)
     if calibration is not None:
         _apart(test, calibration)
-        beta, bias = _fit_temperature_and_bias(_logits(model, forward, calibration), _balanced(calibration))
+        beta, bias = _fit_temperature_and_bias(_logits(model, forward, calibration), _balanced(calibration, logits.shape[1]))
     tuned = beta * logits + bias
     predicted = logits.argmax(1)
     return Evaluation(
@@ -168,10 +168,10 @@ def _finite(logits: Tensor) -> Tensor:
     return logits
 
 
-def _balanced(examples: Examples) -> Tensor:
+def _balanced(examples: Examples, classes: int) -> Tensor:
     if examples.labels is None:
         raise ProtocolError(f"{examples.split} has no labels")
-    counts = examples.labels.bincount()
+    counts = examples.labels.bincount(minlength=classes)
     if len(counts) < 2 or counts.min() != counts.max():
         raise ProtocolError(f"{examples.split} is not class-balanced: {counts.tolist()} examples per class")
     return examples.labels
@@ -197,7 +197,7 @@ def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
         return 0.0
     top = 1.0
     while slope(top) < 0 and top < STEEPEST:
-        top *= 4
+        top = min(4 * top, STEEPEST)
     return root_scalar(slope, bracket=(0.0, top), xtol=1e-3).root / scale if top < STEEPEST else top / scale
 
 

@@ -13,8 +13,7 @@ MARKERS = {"moments": "o", "moments+vectors": "s", "moments:global": "v", "pca":
 def retention_over_size(findings: Sequence["Finding"]) -> bytes | None:
     """Retention against how many times smaller the seed is, every codec of every subject, as SVG; None without data.
 
-    Figures are the notes `retention` and `times_smaller` of the rows; bars are the interval of the row's own level
-    where the row's quantity is the retention itself.
+    Figures are the notes `retention` and `times_smaller` of the rows; their intervals are in the tables.
     """
     points = [f for f in findings if "times_smaller" in f.notes and "retention" in f.notes]
     if not points:
@@ -41,7 +40,11 @@ def retention_over_size(findings: Sequence["Finding"]) -> bytes | None:
             xlabel="times smaller than the float32 weights (file on disk)",
             ylabel="retention without training, calibrated",
         )
-        axes.set_title("What a seed keeps: 1 is the original, 0 is chance", loc="left", fontsize=10)
+        axes.set_title(
+            "What a seed keeps: 1 is the original, 0 is chance (a unigram for language, so that a uniform guess is below 0)",
+            loc="left",
+            fontsize=10,
+        )
         first = axes.legend(title="subject", loc="upper right", frameon=False)
         axes.add_artist(first)
         shapes = [axes.plot([], [], m, color="0.4", label=k)[0] for k, m in MARKERS.items()]

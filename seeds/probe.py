@@ -18,6 +18,8 @@ PENALTIES = (0.01, 0.1, 1.0, 10.0)  # C of the logistic regression, on standardi
 def probe_scores(found: Mapping[str, np.ndarray], splits: Mapping[str, Examples], per_class: int, run: int) -> np.ndarray:
     """Which test examples a probe gets right: (examples,) 0 or 1.
 
+    Runs draw from one pool of 30 labelled examples a class; the luck of that pool is not in any interval.
+
     Args:
         found: features (examples, features) of the splits probe, calibration and test.
         splits: the examples with their labels.

@@ -104,7 +104,7 @@ def _mark(f: Finding) -> str:
 
 
 def _assay(f: Finding) -> str:
-    parts = [] if f.assay is None else [f"original {_end(f.assay[0], '-inf')} above chance"]
+    parts = [] if f.assay is None else [f"control {_end(f.assay[0], '-inf')}"]
     parts += [f"{f.runs} runs"] if f.runs else []
     return ", ".join(parts)
 
@@ -181,7 +181,7 @@ def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
         claim = claims[name]
         lines += ["", f"## {name}", "", f"The report: {claim.says} ({claim.figure}).", ""]
         lines += [f"Measured: {claim.unit}. Holds if {claim.rule.region}: {claim.reason}.", ""]
-        lines += ["| row | verdict | figure | original above chance | runs | |", "|---|---|---|---|---|---|"]
+        lines += ["| row | verdict | figure | control | runs | |", "|---|---|---|---|---|---|"]
         for f in rows:
             control = _end(f.assay[0], "-inf") if f.assay else ""
             notes = ", ".join(f"{k.replace('_', ' ')} {_readable(v)}" for k, v in f.notes.items())

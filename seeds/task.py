@@ -62,15 +62,14 @@ def docs_unigram() -> np.ndarray:
     return load_file(data.TRAINING_SHINGLES)["unigram"].astype(np.float64)
 
 
-def random_ids(vocabulary: int, classes: int | None = None, count: int = 12, tokens: int = 16) -> dict[str, Examples]:
-    """Uniformly random token ids, with balanced random labels if `classes` is given. Nothing can be known about them."""
+def random_ids(vocabulary: int, count: int = 12, tokens: int = 16) -> dict[str, Examples]:
+    """Uniformly random token ids. Nothing can be known about them."""
     rng = np.random.Generator(np.random.Philox(key=7))
     ids = torch.from_numpy(rng.integers(vocabulary, size=(count, tokens)))
-    labels = None if classes is None else torch.arange(count) % classes
-    return {"test": Examples(ids, labels, torch.ones(count, tokens, dtype=torch.bool), "random-ids/test")}
+    return {"test": Examples(ids, None, torch.ones(count, tokens, dtype=torch.bool), "random-ids/test")}
 
 
-GPT2_VOCABULARY, BERT_VOCABULARY = 50257, 30522
+GPT2_VOCABULARY = 50257
 
 TASKS = {
     task.name: task
@@ -82,7 +81,6 @@ TASKS = {
         Task("wikitext-2", "language", GPT2_VOCABULARY, hub.wikitext, "the next token of WikiText-2", hub.wikitext_unigram),
         Task("imdb", "classification", 2, hub.imdb, "is this review positive?"),
         Task("random-ids", "language", GPT2_VOCABULARY, lambda: random_ids(GPT2_VOCABULARY), "the next of random GPT-2 ids"),
-        Task("random-labels", "classification", 2, lambda: random_ids(BERT_VOCABULARY, 2, 200), "random labels of random ids"),
     )
 }
 

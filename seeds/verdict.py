@@ -3,7 +3,8 @@
     subject -> ... -> evaluate -> quantity -> [verdict] -> report
 
 A claim fixes a region before anything is measured. HOLDS: the 1 - 2 * alpha interval lies inside it; REFUTED: wholly
-outside; UNDECIDED: it crosses, or there are too few runs; NO ASSAY: the original cannot do the task, so nothing can be lost.
+outside; UNDECIDED: it crosses, or there are too few runs; NO ASSAY: the original cannot do the task, so nothing can be lost;
+NO SUCH SEED: the row asks for a size that no seed has.
 The judge knows figures and rules, and nothing of networks.
 """
 
@@ -107,11 +108,13 @@ def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | N
 
 
 def _needed(found: Interval, rule: Rule, runs: int | None) -> str:
-    """What would decide: the smallest distance from the margin that this design can tell, and the runs for this one."""
+    """What would decide: the distance from the margin that this design can tell, and a lower bound of the runs for this one."""
     gap = min(abs(found.value - end) for end in (rule.above, rule.below) if math.isfinite(end))
-    told = f"the interval crosses the margin; minimum detectable effect {found.half_width:.3g}"
+    told = f"the interval crosses the margin; half-width {found.half_width:.3g}"
     if runs and gap > 0 and math.isfinite(found.half_width):
-        told += f", about {math.ceil(runs * (found.half_width / gap) ** 2)} runs needed"
+        told += (
+            f", at least {math.ceil(runs * (found.half_width / gap) ** 2)} runs needed, and more examples where those limit it"
+        )
     return told
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seeds.claims import LEVEL, load, narrowed
+from seeds.claims import LARGEST_PCA, LEVEL, load, narrowed
 from seeds.codecs import parse
 from seeds.quantity import Interval
 from seeds.subject import SUBJECTS
@@ -24,7 +24,7 @@ def test_every_row_names_what_exists():
         assert row.subject in SUBJECTS
         assert not row.data or row.data in TASKS
         assert row.runs >= 1
-        if row.codec != "pca+vectors":  # stands for the largest rank of the asked size
+        if row.codec != LARGEST_PCA:
             parse(row.codec)
 
 
@@ -66,6 +66,12 @@ def test_a_codec_of_ones_own_makes_rows_that_only_report():
     rows = CLAIMS["zeroshot-perplexity"].rows
     (row,) = narrowed(rows, ["docs-gpt"], ["pca:5+vectors"], None)
     assert (row.subject, row.codec, row.expected) == ("docs-gpt", "pca:5+vectors", None)
+
+
+def test_a_codec_listed_for_another_subject_only_makes_a_row_too():
+    rows = CLAIMS["zeroshot-no-features"].rows
+    assert [row.id for row in narrowed(rows, ["docs-gpt"], ["permuted+vectors"], None)] == ["docs-gpt-permuted+vectors"]
+    assert narrowed(rows, [], [LARGEST_PCA], None) == []
 
 
 def test_fewer_runs_than_stated_only_report():

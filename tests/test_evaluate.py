@@ -46,7 +46,7 @@ def text(rows, mask=None, split="test"):
 
 
 @pytest.mark.parametrize(
-    "labels", [[0] * 6, [1] * 6, [0, 0, 0, 1], [0, 0, 2, 2]], ids=["all-0", "all-1", "3-to-1", "class-missing"]
+    "labels", [[0] * 6, [1] * 6, [0, 0, 0, 1], [0, 0, 2, 2], [0, 0, 1, 1]], ids=["all-0", "all-1", "3-to-1", "no-1", "no-2"]
 )
 def test_classes_must_be_balanced(labels):
     """A sorted slice of one class is how the report found 0 % and 100 %."""

@@ -40,7 +40,7 @@ def test_the_table_shows_claim_figure_control_and_line():
         CLAIM.says,
         CLAIM.figure,
         "0.01 [-0.02, inf]",
-        "original 0.87 above chance",
+        "control 0.87",
         "48 runs",
         "all: HOLDS (1 of 1 hold)",
     ):
