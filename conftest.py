@@ -117,10 +117,13 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """With --claim, --subject or --codec only rows stay, and controls of the named subjects."""
+    """With --claim, --subject or --codec only rows stay, and controls of the named subjects; with --benchmark, benchmarks."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: SLOWEST_FIRST.index(_subject(item.nodeid) or OTHERS))
     option = config.option
+    if option.benchmark:
+        config.hook.pytest_deselected(items=[item for item in items if "benchmark" not in item.fixturenames])
+        items[:] = [item for item in items if "benchmark" in item.fixturenames]
     if not (option.claim or option.subject or option.codec):
         return
     kept, dropped = [], []
@@ -170,6 +173,11 @@ def pytest_report_teststatus(report, config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter, config):
+    for one in getattr(getattr(config, "_benchmarksession", None), "benchmarks", []):
+        facts = (
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.extra_info.items()
+        )
+        terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
     findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
     if not findings:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from seeds.report import Finding
 
+TITLE = (
+    "What a seed keeps: 1 is the original, 0 is chance.\nFor language chance is a unigram, so a uniform guess lies below it."
+)
 MARKERS = {"moments": "o", "moments+vectors": "s", "moments:global": "v", "pca": "D"}
 
 
@@ -40,11 +43,7 @@ def retention_over_size(findings: Sequence["Finding"]) -> bytes | None:
             xlabel="times smaller than the float32 weights (file on disk)",
             ylabel="retention without training, calibrated",
         )
-        axes.set_title(
-            "What a seed keeps: 1 is the original, 0 is chance (a unigram for language, so that a uniform guess is below 0)",
-            loc="left",
-            fontsize=10,
-        )
+        axes.set_title(TITLE, loc="left", fontsize=10)
         first = axes.legend(title="subject", loc="upper right", frameon=False)
         axes.add_artist(first)
         shapes = [axes.plot([], [], m, color="0.4", label=k)[0] for k, m in MARKERS.items()]

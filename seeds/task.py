@@ -69,7 +69,7 @@ def random_ids(vocabulary: int, count: int = 12, tokens: int = 16) -> dict[str, 
     return {"test": Examples(ids, None, torch.ones(count, tokens, dtype=torch.bool), "random-ids/test")}
 
 
-GPT2_VOCABULARY = 50257
+GPT2_VOCABULARY, BERT_VOCABULARY = 50257, 30522
 
 TASKS = {
     task.name: task
