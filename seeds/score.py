@@ -34,7 +34,7 @@ from seeds.task import BERT_VOCABULARY, Kind, Task, task
 COPIED = ("*.json", "*.txt", "*.model", "*.jinja")  # configuration and tokenizer, by the names that transformers gives
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 READS_DOCS = ("docs-topic", "docs-text")
-VOCABULARIES = {"docs-topic": DOCS_VOCABULARY, "imdb": BERT_VOCABULARY, "random-labels": BERT_VOCABULARY}
+VOCABULARIES = {"docs-topic": DOCS_VOCABULARY, "docs-probe": DOCS_VOCABULARY, "imdb": BERT_VOCABULARY}
 
 Tokenize = Callable[[list[str], int], tuple[list[list[int]], int]]  # texts, limit -> ids of each, and how many were cut
 Tell = Callable[[str], None]

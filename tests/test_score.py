@@ -188,7 +188,7 @@ def test_rows_that_cannot_be_balanced_are_refused(seeds, classifier, tmp_path):
         ("docs-topic", "classifier into 6 classes with a vocabulary of 2048; "),
         ("docs-text", "language model with a vocabulary of 2048; "),
         ("digits", "pixels into 10 classes; "),
-        ("random-labels", "vocabulary of 30522; "),
+        ("imdb", "vocabulary of 30522; "),
     ],
 )
 def test_a_task_that_does_not_fit_is_refused_with_both_numbers(seeds, classifier, task, says):
