@@ -2,12 +2,15 @@
 
     [examples] -> subject -> extract -> Seed -> ... -> evaluate -> verdict
 
-Four splits, never mixed: `train` made the original; `calibration` fits temperatures, biases and unigrams and is never
-scored; `probe` gives labels to linear probes; `test` is scored. Test, calibration and probe are class-balanced.
+Splits: `train` made the original; `calibration` fits temperatures, biases and unigrams and is never scored; `probe` gives
+labels to linear probes; `labelled` gives labels to fine-tuning; `test` is scored. What trains, fits or gives labels is never
+mixed with what is scored. All splits of the documentation are class-balanced, and those of the digits but for `train` and
+`labelled`, which are one and the same there.
 This module knows nothing of weights, seeds or verdicts.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,11 +20,13 @@ from torch import Tensor
 
 from seeds.corpus import PACKAGES, held_out_paragraphs, training_paragraphs
 from seeds.duplicates import Shingles
+from seeds.errors import ProtocolError, SubjectUnavailable
 
 LIBRARY = Path(__file__).parent / "library"
 TOKENIZER = LIBRARY / "docs_tokenizer.json"
 TRAINING_SHINGLES = LIBRARY / "docs_shingles.safetensors"
 DOCS_PER_CLASS = {"test": 100, "calibration": 50, "probe": 30}
+DOCS_LABELLED = 84  # paragraphs per class: 500 over six classes, rounded up; scikit-learn has some 90
 DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
 MAX_TOKENS = 64
 
@@ -50,10 +55,20 @@ class Examples:
         mask = None if self.mask is None else self.mask[rows]
         return Examples(self.inputs[rows], labels, mask, self.split)
 
+    def trimmed(self) -> "Examples":
+        """Without the columns that are padding in every example."""
+        if self.mask is None:
+            return self
+        end = int(self.mask.any(0).nonzero().max()) + 1
+        return Examples(self.inputs[:, :end], self.labels, self.mask[:, :end], self.split)
+
 
 @cache
 def digits() -> dict[str, Examples]:
-    """scikit-learn's 1,797 handwritten digits, 8x8 pixels scaled to [0, 1], split by a fixed permutation per class."""
+    """scikit-learn's 1,797 handwritten digits, 8x8 pixels scaled to [0, 1], split by a fixed permutation per class.
+
+    There are too few for a pool of their own, so `labelled` is `train`: the originals were trained on these very examples.
+    """
     from sklearn.datasets import load_digits
 
     values, targets = load_digits(return_X_y=True)
@@ -67,21 +82,48 @@ def digits() -> dict[str, Examples]:
             rows[split] += mine[:count]
             mine = mine[count:]
         rows["train"] += mine
-    return {s: Examples(pixels[r], labels[r], None, f"digits/{s}") for s, r in ((s, sorted(r)) for s, r in rows.items())}
+    found = {s: Examples(pixels[r], labels[r], None, f"digits/{s}") for s, r in ((s, sorted(r)) for s, r in rows.items())}
+    return found | {"labelled": replace(found["train"], split="digits/labelled")}
+
+
+@cache
+def digits_of(first: int, last: int) -> dict[str, Examples]:
+    """The splits of `digits`, only the digits from `first` to `last`, relabelled from 0.
+
+    Raises:
+        ProtocolError: they are not at least two of the ten digits.
+    """
+    if not 0 <= first < last <= 9:
+        raise ProtocolError(f"digits {first} to {last} make no task; allowed: 0 <= first < last <= 9")
+    found = {}
+    for split, examples in digits().items():
+        assert examples.labels is not None
+        asked = (examples.labels >= first) & (examples.labels <= last)
+        name = f"digits-{first}-{last}/{split}"
+        found[split] = Examples(examples.inputs[asked], examples.labels[asked] - first, None, name)
+    return found | {"labelled": replace(found["train"], split=found["labelled"].split)}
 
 
 @cache
 def docs() -> dict[str, Examples]:
     """Held-out documentation paragraphs, labelled with the package that they come from; no train split is kept.
 
+    No original has seen any of them. The `labelled` ones come from the files of `probe` and begin, class by class, with its
+    paragraphs; they are read last, so the other splits do not depend on how many they are. Where an older package has too few
+    (scikit-learn before 1.8), that split alone is missing.
+
     Raises:
         SubjectUnavailable: one of the six packages is missing.
     """
-    texts = held_out_paragraphs(DOCS_PER_CLASS, Shingles.load(TRAINING_SHINGLES))
+    seen = Shingles.load(TRAINING_SHINGLES)
+    texts = held_out_paragraphs(DOCS_PER_CLASS, seen)
+    with suppress(SubjectUnavailable):
+        further = held_out_paragraphs({"probe": DOCS_LABELLED - DOCS_PER_CLASS["probe"]}, seen)
+        texts["labelled"] = [first + then for first, then in zip(texts["probe"], further["probe"], strict=True)]
     found = {}
     for split, per_class in texts.items():
         ids, mask = encode([text for texts_of_one in per_class for text in texts_of_one])
-        labels = torch.arange(len(PACKAGES)).repeat_interleave(DOCS_PER_CLASS[split])
+        labels = torch.arange(len(PACKAGES)).repeat_interleave(len(per_class[0]))
         found[split] = Examples(ids, labels, mask, f"docs/{split}")
     return found
 
@@ -90,15 +132,26 @@ def docs() -> dict[str, Examples]:
 def docs_text() -> dict[str, Examples]:
     """The documentation paragraphs for language modelling: every fifth of the test and every twelfth of the calibration ones.
 
-    A paragraph gives some 45 scored tokens, so fewer are needed than for classification.
+    A paragraph gives some 45 scored tokens, so fewer are needed than for classification. All the labelled ones are there.
     """
-    return {split: docs()[split][slice(None, None, step)] for split, step in (("test", 5), ("calibration", 12))}
+    return _every({"labelled": 1, "test": 5, "calibration": 12})
 
 
 @cache
 def docs_probe() -> dict[str, Examples]:
     """The documentation paragraphs for linear probes: every second of the test and calibration ones."""
-    return {split: docs()[split][slice(None, None, step)] for split, step in (("probe", 1), ("test", 2), ("calibration", 2))}
+    return _every({"probe": 1, "test": 2, "calibration": 2})
+
+
+@cache
+def docs_labelled() -> dict[str, Examples]:
+    """The documentation paragraphs for fine-tuning: every labelled one, every second of the test and calibration ones."""
+    return _every({"labelled": 1, "test": 2, "calibration": 2})
+
+
+def _every(steps: dict[str, int]) -> dict[str, Examples]:
+    """Splits of `docs`, as far as there are, one paragraph in so many."""
+    return {split: docs()[split][slice(None, None, step)] for split, step in steps.items() if split in docs()}
 
 
 def docs_training_texts() -> list[list[str]]:

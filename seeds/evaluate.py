@@ -58,12 +58,13 @@ def evaluate_classifier(model: nn.Module, forward: Forward, test: Examples, cali
     Raises:
         ProtocolError: unbalanced classes, a scored calibration split, or logits that are not finite.
     """
-    logits = _logits(model, forward, test)  # (examples, classes)
-    labels = _balanced(test, logits.shape[1])
+    logits = class_logits(model, forward, test)
+    labels = balanced(test, logits.shape[1])
     beta, bias = 1.0, torch.zeros(logits.shape[1], dtype=torch.float64)
     if calibration is not None:
-        _apart(test, calibration)
-        beta, bias = _fit_temperature_and_bias(_logits(model, forward, calibration), _balanced(calibration, logits.shape[1]))
+        apart(test, calibration)
+        known = balanced(calibration, logits.shape[1])
+        beta, bias = _fit_temperature_and_bias(class_logits(model, forward, calibration), known)
     tuned = beta * logits + bias
     predicted = logits.argmax(1)
     return Evaluation(
@@ -90,18 +91,18 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
         raise ProtocolError(f"{test.split} has {int((scored == 0).sum())} examples without a token to score")
     beta = 1.0
     if calibration is not None:
-        _apart(test, calibration)
+        apart(test, calibration)
         with torch.inference_mode():
-            logits, targets, _ = _next_tokens(model, forward, calibration)
-        beta = _fit_temperature(logits, targets)
+            logits, targets, _ = next_tokens(model, forward, calibration)
+        beta = _fit_temperature(_finite(logits), targets)
 
     def nats_of(batch: Examples) -> Tensor:
-        logits, targets, rows = _next_tokens(model, forward, batch)
-        raw = functional.cross_entropy(logits, targets, reduction="none")
+        logits, targets, rows = next_tokens(model, forward, batch)
+        raw = functional.cross_entropy(_finite(logits), targets, reduction="none")
         tuned = functional.cross_entropy(logits.mul_(beta), targets, reduction="none")
-        return torch.stack([_mean_per_row(raw, rows), _mean_per_row(tuned, rows)], 1)
+        return torch.stack([mean_per_row(raw, rows), mean_per_row(tuned, rows)], 1)
 
-    nats = _over_batches(test, nats_of).numpy()
+    nats = over_batches(test, nats_of).numpy()
     return Evaluation(nats[:, 0], nats[:, 1], scored.double().numpy(), beta)
 
 
@@ -109,13 +110,17 @@ def features(model: nn.Module, forward: Forward, examples: Examples) -> np.ndarr
     """Hidden states behind the last layer, averaged over real tokens where there are any: (examples, features)."""
 
     def states_of(batch: Examples) -> Tensor:
-        states = forward(model, batch.inputs, batch.mask)[0]
-        if batch.mask is None:
-            return states
-        real = batch.mask[:, :, None]
-        return (states * real).sum(1) / real.sum(1)
+        return pooled(forward(model, batch.inputs, batch.mask)[0], batch.mask)
 
-    return _finite(_over_batches(examples, states_of)).numpy()
+    return _finite(over_batches(examples, states_of)).numpy()
+
+
+def pooled(states: Tensor, mask: Tensor | None) -> Tensor:
+    """States averaged over real tokens (examples, tokens, features) -> (examples, features); as they are without a mask."""
+    if mask is None:
+        return states
+    real = mask[:, :, None]
+    return (states * real).sum(1) / real.sum(1)
 
 
 def token_nats(log_probabilities: np.ndarray, examples: Examples) -> np.ndarray:
@@ -126,39 +131,38 @@ def token_nats(log_probabilities: np.ndarray, examples: Examples) -> np.ndarray:
     return ((nats * real).sum(1) / real.sum(1)).numpy()
 
 
-def _over_batches(examples: Examples, compute: Callable[[Examples], Tensor]) -> Tensor:
+def over_batches(examples: Examples, compute: Callable[[Examples], Tensor]) -> Tensor:
     """`compute` on batches of examples of similar length, pads beyond the longest cut off; rows in the examples' order."""
     lengths = torch.zeros(len(examples)) if examples.mask is None else examples.mask.sum(1)
     order = lengths.argsort(stable=True)
     found = []
     for rows in order.split(BATCH):
-        batch = examples[rows]
-        if batch.mask is not None:
-            end = int(batch.mask.any(0).nonzero().max()) + 1
-            batch = Examples(batch.inputs[:, :end], batch.labels, batch.mask[:, :end], batch.split)
         with torch.inference_mode():
-            found.append(compute(batch))
+            found.append(compute(examples[rows].trimmed()))
     return torch.cat(found)[order.argsort()]
 
 
-def _logits(model: nn.Module, forward: Forward, examples: Examples) -> Tensor:
+def class_logits(model: nn.Module, forward: Forward, examples: Examples) -> Tensor:
+    """What a classifier says of each example: (examples, classes) float64."""
+
     def logits_of(batch: Examples) -> Tensor:
         states, head = forward(model, batch.inputs, batch.mask)
         return head(states)
 
-    return _finite(_over_batches(examples, logits_of)).double()
+    return _finite(over_batches(examples, logits_of)).double()
 
 
-def _next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
+def next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (tokens, vocabulary), targets (tokens,) and the row that each belongs to: real tokens behind the first."""
     assert batch.mask is not None
     real = batch.mask[:, 1:]
     states, head = forward(model, batch.inputs, batch.mask)
     rows = torch.arange(len(batch))[:, None].expand_as(real)
-    return _finite(head(states[:, :-1][real])), batch.inputs[:, 1:][real], rows[real]
+    return head(states[:, :-1][real]), batch.inputs[:, 1:][real], rows[real]
 
 
-def _mean_per_row(values: Tensor, rows: Tensor) -> Tensor:
+def mean_per_row(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean of the values (tokens,) of each row: (rows,) float64."""
     return torch.bincount(rows, values.double()) / torch.bincount(rows)
 
 
@@ -168,7 +172,8 @@ def _finite(logits: Tensor) -> Tensor:
     return logits
 
 
-def _balanced(examples: Examples, classes: int) -> Tensor:
+def balanced(examples: Examples, classes: int) -> Tensor:
+    """The labels; `ProtocolError` if there are none or if classes differ in size."""
     if examples.labels is None:
         raise ProtocolError(f"{examples.split} has no labels")
     counts = examples.labels.bincount(minlength=classes)
@@ -177,7 +182,8 @@ def _balanced(examples: Examples, classes: int) -> Tensor:
     return examples.labels
 
 
-def _apart(test: Examples, calibration: Examples) -> None:
+def apart(test: Examples, calibration: Examples) -> None:
+    """`ProtocolError` if the split that fits is the one that is scored."""
     if test.split == calibration.split:
         raise ProtocolError(f"{test.split} is scored and fits the calibration; use another split")
 

@@ -2,8 +2,9 @@
 
     [subject] -> extract -> Seed -> store -> assemble -> evaluate -> verdict
 
-Each subject is one module of `seeds.library` with `architecture()` and `forward(model, inputs, mask)`. A verdict speaks of
-this one trained network, not of its family.
+Each subject is built by a module of `seeds.library` with `architecture()` and `forward(model, inputs, mask)`. A verdict
+speaks of this one trained network, not of its family; where that is not enough, originals of one recipe that were trained
+independently are subjects of their own.
 """
 
 import json
@@ -34,12 +35,17 @@ class Subject:
     """A network of the embedded library.
 
     Args:
-        name: "digits-mlp" for example; its module is `seeds.library.digits_mlp`.
+        name: "digits-mlp" for example; its module is `seeds.library.digits_mlp`, and its files are called so.
         task_name: the task that the original was trained for.
         probe_name: the classification task that its features are probed on, if that is another.
         probe_labels: labels per class that a probe may use, at most 20; so few that the original is clearly ahead of fresh.
         body: the submodule that published moments describe; None where all weights are at hand.
         published_nats: published cross-entropy of the original on its task, where its weights are not at hand.
+        recipe: the module of `seeds.library`, "digits_mlp" for example, where it is not the name's own.
+        transfer_name: the task that a new head on this body is fine-tuned for; None where there is none.
+        finetune_name: the task for fine-tuning on what the original was trained for, if not `task_name`.
+        rng_seed: that the original was trained with.
+        vectorised: whether many copies of it run at once, by torch.func.
     """
 
     name: str
@@ -48,10 +54,20 @@ class Subject:
     probe_labels: int = 20
     body: str | None = None
     published_nats: float | None = None
+    recipe: str | None = None
+    transfer_name: str | None = None
+    finetune_name: str | None = None
+    rng_seed: int = 0
+    vectorised: bool = False
+
+    @property
+    def stem(self) -> str:
+        """What its files are called, without the ending."""
+        return self.name.replace("-", "_")
 
     @property
     def module(self) -> ModuleType:
-        return import_module(f"seeds.library.{self.name.replace('-', '_')}")
+        return import_module(f"seeds.library.{self.recipe or self.stem}")
 
     @property
     def architecture(self) -> Callable[[], nn.Module]:
@@ -70,19 +86,36 @@ class Subject:
         return task(self.probe_name or self.task_name)
 
     @property
+    def finetune_task(self) -> Task:
+        """The task that it is fine-tuned for when that is what the original was trained for."""
+        return task(self.finetune_name or self.task_name)
+
+    @property
+    def transfer_task(self) -> Task:
+        """The task that a new head on its body is fine-tuned for.
+
+        Raises:
+            SubjectUnavailable: it has none.
+        """
+        if self.transfer_name is None:
+            able = ", ".join(s.name for s in SUBJECTS.values() if s.transfer_name)
+            raise SubjectUnavailable(f"{self.name} has no task to transfer to; subjects that have one: {able}")
+        return task(self.transfer_name)
+
+    @property
     def weights_path(self) -> Path | None:
         """The original's `.safetensors` file; None where only published moments exist."""
-        return None if self.body else LIBRARY / f"{self.name.replace('-', '_')}.safetensors"
+        return None if self.body else LIBRARY / f"{self.stem}.safetensors"
 
     @property
     def seed_path(self) -> Path | None:
         """The published moments as a seed file; None where the weights are at hand."""
-        return LIBRARY / f"{self.name.replace('-', '_')}.seed.safetensors" if self.body else None
+        return LIBRARY / f"{self.stem}.seed.safetensors" if self.body else None
 
     @property
     def card(self) -> dict:
         """Recipe, versions, quality and size, as recorded when the weights were trained."""
-        return json.loads((LIBRARY / f"{self.name.replace('-', '_')}.json").read_text())
+        return json.loads((LIBRARY / f"{self.stem}.json").read_text())
 
     def fresh(self, rng_seed: int) -> nn.Module:
         """The architecture with its own default random init."""
@@ -131,10 +164,17 @@ class _SkipInit(TorchFunctionMode):
 SUBJECTS = {
     s.name: s
     for s in (
-        Subject("digits-mlp", "digits", probe_labels=5),
+        Subject("digits-mlp", "digits", probe_labels=5, vectorised=True),
         Subject("digits-cnn", "digits", probe_labels=5),
-        Subject("docs-bert", "docs-topic", probe_name="docs-probe"),
-        Subject("docs-gpt", "docs-text", probe_name="docs-probe"),
+        Subject("docs-bert", "docs-topic", probe_name="docs-probe", finetune_name="docs-finetune"),
+        Subject("docs-gpt", "docs-text", probe_name="docs-probe", transfer_name="docs-finetune"),
+        # The same recipe with other random numbers, so that runs can be resampled over originals too.
+        Subject("digits-mlp-1", "digits", probe_labels=5, recipe="digits_mlp", rng_seed=1, vectorised=True),
+        Subject("digits-mlp-2", "digits", probe_labels=5, recipe="digits_mlp", rng_seed=2, vectorised=True),
+        Subject("digits-mlp-3", "digits", probe_labels=5, recipe="digits_mlp", rng_seed=3, vectorised=True),
+        Subject("digits-mlp-4", "digits", probe_labels=5, recipe="digits_mlp", rng_seed=4, vectorised=True),
+        Subject("digits-mlp-04", "digits-0-4", probe_labels=5, transfer_name="digits-5-9", vectorised=True),
+        Subject("digits-cnn-04", "digits-0-4", probe_labels=5, transfer_name="digits-5-9"),
         # ln 29.94: perplexity on WikiText-2's test text in windows of 1,024, as reported for the 124M model by the script of
         # transformers' "Perplexity of fixed-length models". In short windows, as here, the original would do worse, so
         # shares of what it knows come out smaller in size than they are.

@@ -41,6 +41,17 @@ class Task:
     says: str
     unigram: Callable[[], np.ndarray] | None = None
 
+    def split(self, name: str) -> Examples:
+        """The examples of one split.
+
+        Raises:
+            SubjectUnavailable: the data on this machine have no such split.
+        """
+        splits = self.splits()
+        if name not in splits:
+            raise SubjectUnavailable(f"task {self.name!r} has no {name!r} split on this machine; it has {', '.join(splits)}")
+        return splits[name]
+
     @property
     def uniform_nats(self) -> float:
         """Cross-entropy of a uniform guess."""
@@ -75,8 +86,11 @@ TASKS = {
     task.name: task
     for task in (
         Task("digits", "classification", 10, data.digits, "which digit is this 8x8 image?"),
+        Task("digits-0-4", "classification", 5, lambda: data.digits_of(0, 4), "which digit, of 0 to 4?"),
+        Task("digits-5-9", "classification", 5, lambda: data.digits_of(5, 9), "which digit, of 5 to 9?"),
         Task("docs-topic", "classification", 6, data.docs, "which of six libraries wrote this paragraph?"),
         Task("docs-probe", "classification", 6, data.docs_probe, "the same, on half the paragraphs, for probes"),
+        Task("docs-finetune", "classification", 6, data.docs_labelled, "the same, on half the paragraphs, for fine-tuning"),
         Task("docs-text", "language", 2048, data.docs_text, "the next token of a documentation paragraph", docs_unigram),
         Task("wikitext-2", "language", GPT2_VOCABULARY, hub.wikitext, "the next token of WikiText-2", hub.wikitext_unigram),
         Task("imdb", "classification", 2, hub.imdb, "is this review positive?"),

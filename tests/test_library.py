@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from seeds import store
 from seeds.errors import SeedError, SubjectUnavailable
+from seeds.library import digits_cnn, digits_mlp
 from seeds.library.__main__ import main
 from seeds.library.published import seed_from_table
 from seeds.measure import ORIGINAL
@@ -14,10 +16,12 @@ from seeds.quantity import Mean, stack
 from seeds.subject import LIBRARY, SUBJECTS, subject
 
 TRAINED = ["digits-mlp", "digits-cnn", "docs-bert", "docs-gpt"]
-LEAST_ACCURACY = {"digits-mlp": 0.97, "digits-cnn": 0.98}
+INDEPENDENT = ["digits-mlp", "digits-mlp-1", "digits-mlp-2", "digits-mlp-3", "digits-mlp-4"]  # one recipe, five originals
+BODIES = ["digits-mlp-04", "digits-cnn-04"]
+LEAST_ACCURACY = {"digits-mlp": 0.97, "digits-cnn": 0.98} | dict.fromkeys(INDEPENDENT[1:], 0.96) | dict.fromkeys(BODIES, 0.98)
 
 
-@pytest.mark.parametrize("subject_name", TRAINED)
+@pytest.mark.parametrize("subject_name", [*TRAINED, *INDEPENDENT[1:], *BODIES])
 def test_a_card_tells_the_quality_that_is_measured(subject_name, measure):
     """To three decimals for accuracy; for nats within 0.01, since other CPUs and versions round otherwise."""
     one = subject(subject_name)
@@ -31,13 +35,60 @@ def test_a_card_tells_the_quality_that_is_measured(subject_name, measure):
         )
     assert one.weights_path is not None
     assert card["size_bytes"] == one.weights_path.stat().st_size
-    assert card["interval_95"][0] < card["value"] < card["interval_95"][1]
+    assert card["subject"] == subject_name
+    assert card["rng_seed"] == one.rng_seed
+    assert (LIBRARY.parent.parent / card["recipe"]).samefile(one.module.__file__ or "")
+    assert card["interval_95"][0] < card["value"] <= card["interval_95"][1]  # equal at 1 only
+    assert card["interval_95"][1] > card["value"] or card["value"] == 1.0
 
 
 @pytest.mark.parametrize(("subject_name", "least"), LEAST_ACCURACY.items())
 def test_the_digits_are_read_well(subject_name, least, measure):
     (found,) = measure.evaluations(subject(subject_name), ORIGINAL, 1)
     assert found.correct.mean() >= least
+
+
+def test_originals_of_one_recipe_are_trained_independently():
+    """No two have the same weights, nor the same init: their first layers point in unrelated directions."""
+    first = torch.stack([subject(name).original().state_dict()["0.weight"].flatten() for name in INDEPENDENT])
+    alike = torch.corrcoef(first) - torch.eye(len(INDEPENDENT))
+    assert alike.abs().max() < 0.1  # 8,192 weights: five times the deviation of chance is 0.055
+
+
+@pytest.mark.parametrize(
+    ("subject_name", "finetune", "transfer"),
+    [
+        ("digits-mlp", "digits", None),
+        ("digits-mlp-3", "digits", None),
+        ("digits-mlp-04", "digits-0-4", "digits-5-9"),
+        ("digits-cnn-04", "digits-0-4", "digits-5-9"),
+        ("docs-bert", "docs-finetune", None),
+        ("docs-gpt", "docs-text", "docs-finetune"),
+    ],
+)
+def test_a_subject_names_the_tasks_that_it_is_fine_tuned_for(subject_name, finetune, transfer):
+    one = subject(subject_name)
+    assert one.finetune_task.name == finetune
+    if transfer is None:
+        with pytest.raises(
+            SubjectUnavailable, match=rf"{subject_name} has no task to transfer to; .*: docs-gpt, digits-mlp-04"
+        ):
+            _ = one.transfer_task
+    else:
+        assert one.transfer_task.name == transfer
+
+
+@pytest.mark.parametrize("subject_name", [name for name, one in SUBJECTS.items() if one.vectorised])
+def test_many_copies_of_a_vectorised_subject_run_at_once(subject_name):
+    one = subject(subject_name)
+    pixels = one.task.split("test").inputs[:5]
+    models = [one.fresh(run) for run in range(3)]
+    stacked, _ = torch.func.stack_module_state(models)
+    together = torch.func.vmap(lambda state: torch.func.functional_call(models[0], state, (pixels,)))(stacked)
+    assert together.shape == (3, 5, one.task.classes)
+    for model, logits in zip(models, together, strict=True):
+        states, head = one.forward(model, pixels, None)
+        torch.testing.assert_close(head(states), logits)  # the kernels sum in other orders
 
 
 def test_the_library_fits_in_eight_megabytes():
@@ -70,7 +121,22 @@ def test_the_smallest_subject_trained_again_is_as_good(tmp_path, measure, capsys
     again = json.loads((tmp_path / "digits_mlp.json").read_text())
     low, high = subject("digits-mlp").card["interval_95"]
     assert low <= again["value"] <= high
+    assert again["rng_seed"] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["digits_mlp.json", "digits_mlp.safetensors"]
+
+
+@pytest.mark.parametrize("subject_name", ["digits-mlp-3", "digits-mlp-04", "digits-cnn-04"])
+def test_a_subject_is_trained_by_its_own_recipe_and_rng_seed(subject_name, tmp_path, monkeypatch, capsys):
+    """With two steps of rate 0 instead of thousands: what is saved is then the fresh network of that number."""
+    one = subject(subject_name)
+    for recipe in (digits_mlp, digits_cnn):
+        monkeypatch.setattr(recipe, "STEPS", 2)
+        monkeypatch.setattr(recipe, "RATE", 0.0)
+    assert main(["train", subject_name, "--into", str(tmp_path)]) == 0
+    trained, fresh = load_file(tmp_path / f"{one.stem}.safetensors"), one.fresh(one.rng_seed).state_dict()
+    assert trained.keys() == fresh.keys()
+    assert all(torch.equal(trained[name], fresh[name]) for name in fresh)
+    assert json.loads((tmp_path / f"{one.stem}.json").read_text())["rng_seed"] == one.rng_seed
 
 
 def test_a_table_that_is_none_is_refused(tmp_path):

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", choices=["docs-corpus", *SUBJECTS])
     parser.add_argument("--into", type=Path, default=LIBRARY, help="folder for the files (default: the library itself)")
     parser.add_argument("--table", type=Path, help="for gpt2 and bert-tiny: JSON with shape, mean and std per tensor")
-    parser.add_argument("--rng-seed", type=int, default=0, help="of the training run (digits only)")
+    parser.add_argument("--rng-seed", type=int, help="of the training run (digits only; default: the subject's own)")
     options = parser.parse_args(arguments)
     one_thread()
     try:
@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif subject(options.name).body:
             _publish(subject(options.name), options.table, options.into)
         else:
-            _train(subject(options.name), options.into, options.rng_seed)
+            one = subject(options.name)
+            _train(one, options.into, one.rng_seed if options.rng_seed is None else options.rng_seed)
     except (SeedError, SubjectUnavailable) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,19 +49,17 @@ def _train(one: Subject, folder: Path, rng_seed: int) -> None:
     from safetensors.torch import save_model
 
     started = time.perf_counter()
-    model = one.module.train(rng_seed) if one.task_name == "digits" else one.module.train()
+    model = one.module.train(rng_seed) if one.task_name.startswith("digits") else one.module.train()
     elapsed_s = time.perf_counter() - started
-    stem = one.name.replace("-", "_")
-    scratch = folder / f".{stem}.safetensors"
+    scratch = folder / f".{one.stem}.safetensors"
     save_model(model, str(scratch))
-    write_whole(folder / f"{stem}.safetensors", scratch.read_bytes())
+    write_whole(folder / f"{one.stem}.safetensors", scratch.read_bytes())
     scratch.unlink()
     _record(one, model, folder, rng_seed, elapsed_s)
 
 
 def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed_s: float) -> None:
     """Measures a trained network and writes its card."""
-    stem = one.name.replace("-", "_")
     found = evaluate(model.eval(), one.forward, one.task)
     if found.correct is not None:
         quality = Mean(stack([found.correct]), bounds=(0.0, 1.0), random=False).interval(LEVEL)
@@ -68,11 +67,11 @@ def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed
         quality = Mean(stack([found.nats]), weights=found.weights, random=False).interval(LEVEL)
     card = {
         "subject": one.name,
-        "recipe": f"seeds/library/{stem}.py",
+        "recipe": f"seeds/library/{one.recipe or one.stem}.py",
         "says": (one.module.__doc__ or "").splitlines()[0],
         "task": f"{one.task_name}: {one.task.says}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "size_bytes": (folder / f"{stem}.safetensors").stat().st_size,
+        "size_bytes": (folder / f"{one.stem}.safetensors").stat().st_size,
         "test_examples": len(found.nats),
         "quality": "accuracy" if found.correct is not None else "nats per token",
         "value": round(quality.value, 4),
@@ -82,7 +81,7 @@ def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         "threads": torch.get_num_threads(),
     }
-    write_whole(folder / f"{stem}.json", (json.dumps(card, indent=1) + "\n").encode())
+    write_whole(folder / f"{one.stem}.json", (json.dumps(card, indent=1) + "\n").encode())
     print(json.dumps(card, indent=1))
 
 
@@ -92,11 +91,10 @@ def _publish(one: Subject, table: Path | None, folder: Path) -> None:
     if table is None:
         raise SubjectUnavailable(f"{one.name} is made from published figures; name their JSON file with --table")
     seed = seed_from_table(table, one.module.SOURCE)
-    stem = one.name.replace("-", "_")
-    size = save(seed, folder / f"{stem}.seed.safetensors")
+    size = save(seed, folder / f"{one.stem}.seed.safetensors")
     card = {
         "subject": one.name,
-        "recipe": f"seeds/library/{stem}.py",
+        "recipe": f"seeds/library/{one.recipe or one.stem}.py",
         "says": (one.module.__doc__ or "").splitlines()[0],
         "source": one.module.SOURCE,
         "parameters": seed.parameters,
@@ -104,7 +102,7 @@ def _publish(one: Subject, table: Path | None, folder: Path) -> None:
         "size_bytes": size,
         "weights": "not part of this package",
     }
-    write_whole(folder / f"{stem}.json", (json.dumps(card, indent=1) + "\n").encode())
+    write_whole(folder / f"{one.stem}.json", (json.dumps(card, indent=1) + "\n").encode())
     print(json.dumps(card, indent=1))
 
 

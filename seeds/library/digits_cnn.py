@@ -2,13 +2,14 @@
 
 from torch import nn
 
+from seeds.data import digits
 from seeds.library import digits_recipe
 
 STEPS, RATE = 2500, 3e-3
 forward = digits_recipe.forward
 
 
-def architecture() -> nn.Module:
+def architecture(classes: int = 10) -> nn.Module:
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),
         nn.Conv2d(1, 32, 3, padding=1),
@@ -16,10 +17,10 @@ def architecture() -> nn.Module:
         nn.Conv2d(32, 64, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(64 * 4 * 4, 10),
+        nn.Linear(64 * 4 * 4, classes),
     )
 
 
 def train(rng_seed: int = 0) -> nn.Module:
     """About half a minute on one core."""
-    return digits_recipe.train(architecture, STEPS, RATE, rng_seed)
+    return digits_recipe.train(architecture, digits()["train"], STEPS, RATE, rng_seed)

@@ -1,4 +1,4 @@
-"""Recipe of what the two digits subjects share: the loss, the augmentation and the features."""
+"""Recipe of what the digits subjects share: the loss, the augmentation and the features."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seeds.data import digits
+from seeds.data import Examples
 from seeds.evaluate import Head
 from seeds.library.training import fit, rng
 
@@ -14,14 +14,13 @@ BATCH = 64
 
 
 def forward(model: nn.Module, pixels: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Head]:
-    """What the last layer reads (examples, features), and that layer, which gives logits (examples, 10)."""
+    """What the last layer reads (examples, features), and that layer, which gives logits (examples, classes)."""
     *body, head = model.children()
     return nn.Sequential(*body)(pixels), head
 
 
-def train(architecture: Callable[[], nn.Module], steps: int, rate: float, rng_seed: int) -> nn.Module:
-    """Cross-entropy on training digits moved by up to one pixel."""
-    split = digits()["train"]
+def train(architecture: Callable[[], nn.Module], split: Examples, steps: int, rate: float, rng_seed: int) -> nn.Module:
+    """Cross-entropy on the digits of a train split, moved by up to one pixel."""
     assert split.labels is not None
     labels = split.labels
     with rng(rng_seed):
