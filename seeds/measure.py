@@ -18,6 +18,7 @@ from seeds.codecs import parse
 from seeds.errors import SubjectUnavailable
 from seeds.evaluate import Evaluation, evaluate_language_model, features, token_nats
 from seeds.extract import extract
+from seeds.mimetic import mimetic
 from seeds.probe import probe_scores
 from seeds.quantity import Mean, Quantity, stack
 from seeds.sample import sample
@@ -26,6 +27,7 @@ from seeds.subject import Subject, evaluate, one_thread
 from seeds.task import Task, task
 
 ORIGINAL, FRESH = "original", "fresh"
+MIMETIC = "mimetic"  # fresh, with attention in closed form: an arm of zero bytes
 PUBLISHED_ONLY = "moments"  # the one codec of subjects whose weights are not at hand
 
 
@@ -107,6 +109,8 @@ class Measure:
             return one.original()
         if arm == FRESH:
             return one.fresh(run)
+        if arm == MIMETIC:
+            return mimetic(one.fresh(run), run)
         return one.assembled(self.seed(one, arm), run)
 
     def _score(self, one: Subject, arm: str, run: int, names: set[str]) -> None:
@@ -182,10 +186,15 @@ class Measure:
         return Mean(stack([self._samples[one.name, arm, run] for run in range(runs)]), nested=True)
 
     def size_notes(self, one: Subject, codec: str, runs: int) -> dict[str, float | int]:
-        """Bytes of the seed file, how many times smaller it is, and the calibrated retention that goes with them."""
-        seed = self.seed(one, codec)
-        size = store.size_bytes(seed)
-        told: dict[str, float | int] = {"size_bytes": size, "times_smaller": 4 * seed.parameters / size}
+        """Bytes of the seed file, how many times smaller it is, and the calibrated retention that goes with them.
+
+        No bytes are no number of times smaller.
+        """
+        told: dict[str, float | int] = {"size_bytes": 0}
+        if codec != MIMETIC:
+            seed = self.seed(one, codec)
+            size = store.size_bytes(seed)
+            told = {"size_bytes": size, "times_smaller": 4 * seed.parameters / size}
         if one.weights_path is not None:
             original = self.knowledge(one, ORIGINAL, 1).interval(0.025).value
             told["retention"] = self.knowledge(one, codec, runs).interval(0.025).value / original
@@ -209,7 +218,7 @@ class Measure:
 
 
 def _is_random(arm: str) -> bool:
-    return arm == FRESH or (arm != ORIGINAL and parse(arm).draws)
+    return arm in (FRESH, MIMETIC) or (arm != ORIGINAL and parse(arm).draws)
 
 
 def _chance(on: Task) -> float | Mean:

@@ -74,11 +74,11 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
         # written in place: small results kept between large chunks would pin the memory of every chunk
         torch.mm(_centred(part, mean, scale), basis, out=scores[start : start + len(part)])
     captured = min(1.0, scores.square().sum().item() / energy) if energy else 1.0
-    bits = _bits(rank)
+    bits = grid_bits(rank)
     return PCA(
         mean=_float32(mean * scale),
-        components=_float32(_snap(basis.T.contiguous(), bits)),
-        scores=_float32(_snap(scores * scale, bits)),
+        components=_float32(on_grid(basis.T.contiguous(), bits)),
+        scores=_float32(on_grid(scores * scale, bits)),
         captured_energy=captured,
         residual_std=scale * math.sqrt(energy * (1 - captured) / weight.numel()),
     )
@@ -129,12 +129,12 @@ def _top(gram: np.ndarray, rank: int) -> np.ndarray:
     return np.flip(vectors, axis=1).copy()  # torch refuses the negative stride that ascontiguousarray keeps at rank 1
 
 
-def _bits(rank: int) -> int:
+def grid_bits(rank: int) -> int:
     """Significant bits of scores and components that keep a sum of `rank` products within float64's 53."""
     return min(24, (53 - math.ceil(math.log2(rank))) // 2)
 
 
-def _snap(values: Tensor, bits: int) -> Tensor:
+def on_grid(values: Tensor, bits: int) -> Tensor:
     """Rounded to multiples of 2**(exponent of the largest magnitude - bits)."""
     largest = values.abs().max().item()
     step = 2.0 ** (math.frexp(largest)[1] - bits)

@@ -33,6 +33,12 @@ from tests.strategies import bits
         ("pca:3+vectors+noise", "pca", True, True),
         ("permuted", "permuted", False, True),
         ("permuted+vectors", "permuted", True, True),
+        ("signs", "signs", False, True),  # its vectors are drawn
+        ("signs+vectors", "signs", True, False),
+        ("spectrum", "spectrum", False, True),
+        ("spectrum+vectors", "spectrum", True, True),
+        ("covariance", "covariance", False, True),
+        ("covariance+vectors", "covariance", True, True),
     ],
 )
 def test_a_spec_says_its_codec_and_options(text, name, keeps_vectors, draws):
@@ -54,8 +60,8 @@ UNKNOWN = ["", "+", ":", "svd", "Moments", "moments ", " moments", "moment", "mo
 REPEATED = ["moments+vectors+vectors", "pca:2+noise+noise", "pca:2+noise+vectors+noise"]
 MISPLACED = ["noise+pca:2", "pca:2 + noise", "pca:2+8", "pca8"]
 BAD_RANKS = ["pca", "pca:", "pca:0", "pca:-3", "pca:two", "pca:2.0", "pca:2:3", "pca+noise"]
-BAD_ARGUMENTS = ["moments:", "moments:layer", "exact:", "exact:1", "permuted:", "permuted:3"]
-BAD_OPTIONS = ["moments+noise", "moments:global+noise", "exact+noise", "permuted+noise"]
+BAD_ARGUMENTS = ["moments:", "moments:layer", "exact:", "exact:1", "permuted:", "permuted:3", "signs:1", "spectrum:"]
+BAD_OPTIONS = ["moments+noise", "moments:global+noise", "exact+noise", "permuted+noise", "spectrum+noise", "covariance+noise"]
 
 
 @pytest.mark.parametrize("text", UNKNOWN + REPEATED + MISPLACED)
@@ -84,6 +90,9 @@ def test_an_argument_out_of_range_is_refused(text):
         ("pca:1", {"kernel": "pca", "bias": "moments", "scale": "moments", "steps": "exact"}),
         ("pca:1+noise+vectors", {"kernel": "pca", "bias": "exact", "scale": "exact", "steps": "exact"}),
         ("permuted", {"kernel": "permuted", "bias": "permuted", "scale": "permuted", "steps": "exact"}),
+        ("signs", {"kernel": "signs", "bias": "moments", "scale": "moments", "steps": "exact"}),
+        ("spectrum+vectors", {"kernel": "spectrum", "bias": "exact", "scale": "exact", "steps": "exact"}),
+        ("covariance", {"kernel": "covariance", "bias": "moments", "scale": "moments", "steps": "exact"}),
     ],
 )
 def test_each_tensor_gets_the_codec_that_its_spec_means(codec, methods):
@@ -185,5 +194,5 @@ def test_a_seed_of_an_unknown_codec_is_refused_by_name(own_codecs, tmp_path):
     """Where the codec is not registered, the file says which one it needs."""
     store.save(extract({"w": torch.ones(2, 2)}, "sign"), tmp_path / "a.safetensors")
     del REGISTRY["sign"]
-    with pytest.raises(StoreError, match=r"needs the codec 'sign'; known: exact, moments, pca, permuted"):
+    with pytest.raises(StoreError, match=r"needs the codec 'sign'; known: exact, moments, pca, permuted, signs"):
         store.load(tmp_path / "a.safetensors")

@@ -167,9 +167,9 @@ def test_decoded_bits_do_not_depend_on_the_order_of_summation(drawn, random):
 @pytest.mark.parametrize("rank", [1, 2, 3, 32, 33, 128, 129, 2048, 2049])
 def test_the_grid_leaves_room_for_the_largest_sums(rank):
     """The worst case, `rank` products of the largest odd numbers on the grid, is summed without rounding."""
-    width = pca._bits(rank)
+    width = pca.grid_bits(rank)
     largest = 1.0 - 2.0**-width
-    assert pca._snap(torch.tensor([largest, 0.3], dtype=torch.float64), width)[0] == largest
+    assert pca.on_grid(torch.tensor([largest, 0.3], dtype=torch.float64), width)[0] == largest
     total = 0.0
     for _ in range(rank):
         total += largest * largest

@@ -130,6 +130,18 @@ def test_components_add_nothing_to_moments(row, one, measure, report):
     assert row.allows(verdict), row.explain(verdict)
 
 
+@pytest.mark.claim("zeroshot-ladder")
+def test_no_description_of_the_weights_makes_a_model_that_knows(row, one, measure, report):
+    """Calibrated retention stays under the margin, whichever of the weights' properties the assembled model shares."""
+    assembled = measure.knowledge(one, row.codec, row.runs)
+    original = measure.nats_known(one)
+
+    verdict = judge(assembled / original, row.rule, assay=original)
+    report(row, verdict, **measure.size_notes(one, row.codec, row.runs), **measure.notes(one, row.codec, row.runs))
+
+    assert row.allows(verdict), row.explain(verdict)
+
+
 # -- controls: each could fail, and would make every verdict above worthless ------------------------------------------------
 
 

@@ -1,0 +1,72 @@
+"""The codec: what a rule for one tensor has to offer, and the names by which rules are known.
+
+    subject -> [extract] -> Seed -> store -> [assemble] -> evaluate -> verdict
+
+This module knows no rule of its own, and nothing of models or files.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from seeds.draw import Draw
+from seeds.errors import SeedError
+from seeds.seed import Parts
+
+
+class Codec(ABC):
+    """Rule for one tensor. `argument` is the text behind the colon of the spec, `noise` its `+noise`."""
+
+    name: ClassVar[str]
+    forms: ClassVar[str]  # how its spec is written, for messages
+    draws = True  # whether decode depends on the rng_seed
+
+    def __init__(self, argument: str | None, noise: bool) -> None:
+        if argument is not None or noise:
+            raise ValueError
+
+    @abstractmethod
+    def encode(self, weight: Tensor) -> tuple[Parts, float | None]:
+        """What is kept of a finite float tensor, and the share of its energy that this captures (or None)."""
+
+    @staticmethod
+    @abstractmethod
+    def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        """A tensor of `shape` from `parts` alone; the caller casts it to the source's dtype."""
+
+    def check(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        """Raises `SeedError` if this rule fits none of the matrices of a model."""
+
+    def share(self, parts: Sequence[Parts]) -> Parts | None:
+        """Parts that replace those of every tensor, or None to let each keep its own."""
+        return None
+
+
+REGISTRY: dict[str, type[Codec]] = {}
+AnyCodec = TypeVar("AnyCodec", bound=type[Codec])
+
+
+def register(codec: AnyCodec) -> AnyCodec:
+    """Class decorator: makes a codec known by its `name`."""
+    REGISTRY[codec.name] = codec
+    return codec
+
+
+def as_rows(weight: Tensor) -> Tensor:
+    """A matrix as it is, a kernel as (units, all the rest)."""
+    return weight.detach().reshape(len(weight), -1).contiguous()  # products round differently for other strides
+
+
+def float32(values: Tensor, what: str) -> Tensor:
+    """The one cast from the float64 of the statistics to the float32 of the seed.
+
+    Raises:
+        SeedError: a value lies beyond the range of float32.
+    """
+    cast = values.float()
+    if not torch.isfinite(cast).all():
+        raise SeedError(f"{what} up to {values.abs().max():g} leave the range of float32, +-3.4e38")
+    return cast

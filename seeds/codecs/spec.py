@@ -1,0 +1,79 @@
+"""The spec: a codec by name and options, `NAME[:ARGUMENT][+noise][+vectors]`, and which rule it means for a tensor.
+
+subject -> [extract] -> Seed -> store -> [assemble] -> evaluate -> verdict
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seeds.codecs.codec import REGISTRY, Codec
+from seeds.codecs.moments import MOMENTS
+from seeds.codecs.values import EXACT
+from seeds.draw import Draw
+from seeds.errors import SeedError
+from seeds.seed import Entry, Parts
+
+ANY_SHAPE = ("moments", "permuted")  # rules that vectors follow too, unless they are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed codec spec: the rule for matrices, and whether vectors are kept exactly."""
+
+    text: str
+    matrices: Codec
+    keeps_vectors: bool
+
+    @property
+    def draws(self) -> bool:
+        """Whether assembly depends on the rng_seed (of a model that has vectors)."""
+        return self.matrices.draws or not self.keeps_vectors
+
+    def for_tensor(self, tensor: Tensor) -> Codec:
+        """The codec that this spec uses for one tensor."""
+        if not tensor.is_floating_point() or tensor.numel() == 0 or self.matrices.name == "exact":
+            return EXACT
+        if tensor.ndim >= 2:
+            return self.matrices
+        if self.keeps_vectors:
+            return EXACT
+        return self.matrices if self.matrices.name in ANY_SHAPE else MOMENTS
+
+
+def parse(text: str) -> Spec:
+    """The codec that a spec names.
+
+    Raises:
+        SeedError: the name or an option is unknown, or the argument is out of range.
+    """
+    head, *options = text.split("+")
+    name, _, argument = head.partition(":")
+    allowed = f"allowed: {', '.join(c.forms for c in REGISTRY.values())}; each may end in +vectors"
+    if name not in REGISTRY or len(set(options)) != len(options) or not set(options) <= {"noise", "vectors"}:
+        raise SeedError(f"unknown codec {text!r}; {allowed}")
+    try:
+        matrices = REGISTRY[name](argument if ":" in head else None, "noise" in options)
+    except ValueError:
+        raise SeedError(f"codec {text!r} has an argument or option out of range; {allowed}") from None
+    return Spec(text, matrices, "vectors" in options or name == "exact")
+
+
+def decode(entry: Entry, shared: Parts, draw: Draw) -> Tensor:
+    """The tensor that one entry of a seed stands for, in its own dtype and within that dtype's range.
+
+    Raises:
+        SeedError: the entry's parts do not make a tensor of its shape.
+    """
+    parts = entry.parts or shared
+    try:
+        value = REGISTRY[entry.method].decode(parts, entry.shape, draw)
+    except (KeyError, RuntimeError, ValueError) as error:
+        sizes = {name: tuple(part.shape) for name, part in parts.items()} or "none"
+        raise SeedError(f"tensor {entry.name!r}: parts {sizes} do not make {entry.method} {entry.shape}: {error}") from None
+    dtype = getattr(torch, entry.dtype)
+    if dtype.is_floating_point:
+        largest = min(torch.finfo(dtype).max, torch.finfo(value.dtype).max)
+        value = value.clamp(-largest, largest).to(dtype)
+    return value
