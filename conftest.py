@@ -22,6 +22,7 @@ from seeds import report as report_module
 ROOT = Path(__file__).parent
 REPORTS = ROOT / "reports"
 CLAIMS, EXPECTED = ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml"
+RATES = ROOT / "tests" / "rates.json"
 OTHERS = ""
 SLOWEST_FIRST = ("docs-bert", "docs-gpt", "gpt2", "digits-cnn", "digits-mlp", "bert-tiny", OTHERS)
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
@@ -41,6 +42,11 @@ def pytest_addoption(parser):
         "--codec", action="append", default=[], metavar="SPEC", help="only rows of this codec, or your own (repeatable)"
     )
     group.addoption("--runs", type=int, metavar="N", help="runs per row instead of the stated number; fewer only report")
+    group.addoption("--full", action="store_true", help="also the rows and grids of fine-tuning that take hours; resumable")
+    group.addoption(
+        "--engine", default="loky", metavar="NAME", help="where fine-tuning runs: loky, dask, or a scheduler's tcp://HOST:PORT"
+    )
+    group.addoption("--jobs", type=int, metavar="N", help="fine-tuning processes (default: the cores; 1 under -n)")
     group.addoption("--report", action="store_true", help="write reports/ from this run")
 
 
@@ -55,6 +61,12 @@ def pytest_configure(config):
         option.numprocesses, option.dist, option.tx = 0, "no", []
     elif not option.benchmark_only:
         option.benchmark_skip = True
+    if option.full:
+        option.timeout = 0  # the first row waits for the trials of all
+    if option.jobs is not None and option.jobs < 1:
+        raise pytest.UsageError(f"--jobs {option.jobs} is out of range: 1 or more")
+    if not re.fullmatch(r"loky|dask|tcp://\S+", option.engine):
+        raise pytest.UsageError(f"unknown engine {option.engine!r}; allowed: loky, dask, tcp://HOST:PORT")
     if option.runs is not None and option.runs < 1:
         raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
     if option.report and (option.codec or option.runs is not None):
@@ -96,10 +108,11 @@ def _check_names(config):
     if config.option.codec:
         from seeds.codecs import parse
         from seeds.errors import SeedError
+        from seeds.measure import MIMETIC
 
         for spec in config.option.codec:
             try:
-                if spec != claims_module.LARGEST_PCA:
+                if spec not in (claims_module.LARGEST_PCA, MIMETIC):
                     parse(spec)
             except SeedError as error:
                 raise pytest.UsageError(str(error)) from None
@@ -113,6 +126,8 @@ def pytest_generate_tests(metafunc):
         rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
         if option.claim and known.name not in option.claim:
             rows = []
+        if not option.full:
+            rows = [row for row in rows if not row.full]
         metafunc.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
 
 
@@ -149,6 +164,19 @@ def measure(tmp_path_factory, pytestconfig):
     return Measure(tmp_path_factory.mktemp("seeds"), {name: tuple(sorted(tasks)) for name, tasks in also.items()})
 
 
+@pytest.fixture(scope="session")
+def fresh_lab(pytestconfig):
+    """Fine-tuned arms, every trial computed once per process; with --full each finished one is kept under .cache/finetune."""
+    from seeds.engine import Engine
+    from seeds.lab import Lab
+    from seeds.rates import Rates
+
+    option = pytestconfig.option
+    jobs = option.jobs or (1 if hasattr(pytestconfig, "workerinput") else len(os.sched_getaffinity(0)))
+    engine = Engine(jobs, option.engine, ROOT / ".cache" / "finetune" if option.full else None)
+    return Lab(Rates.load(RATES), engine, whole=option.full)
+
+
 @pytest.fixture
 def report(record_property):
     """Hands a row's verdict to the table and the files: `report(row, verdict, name=figure, ...)`."""
@@ -178,6 +206,7 @@ def pytest_terminal_summary(terminalreporter, config):
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.extra_info.items()
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
+    _write_grids(terminalreporter, config)
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
     findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
     if not findings:
@@ -189,6 +218,17 @@ def pytest_terminal_summary(terminalreporter, config):
         for path in report_module.write(findings, config.stash[KNOWN], REPORTS, _environment()):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
         report_module.refresh(ROOT / "README.md", REPORTS, config.stash[KNOWN])
+
+
+def _write_grids(terminalreporter, config):
+    """With --report, adds the measured pieces of the fine-tuning grid to reports/finetune/."""
+    done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
+    pieces = [value for r in done for name, value in r.user_properties if name == "grid"]
+    if config.option.report and pieces:
+        from seeds import grid
+
+        for path in grid.write([grid.Piece(**piece) for piece in pieces], REPORTS / "finetune"):
+            terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
 
 
 def _environment():

@@ -18,7 +18,11 @@ LEVEL = 0.05  # of a claim's line; its rows share it
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One statement of the report, restated, with the rule fixed before measuring."""
+    """One statement of the report, restated, with the rule fixed before measuring.
+
+    Args:
+        kind: "claim", or "goal" where the report's companion files state the figure as something to reach.
+    """
 
     name: str
     says: str
@@ -26,6 +30,7 @@ class Claim:
     unit: str
     reason: str
     rule: Rule
+    kind: str = "claim"
     rows: tuple["Row", ...] = field(repr=False, default=())
 
 
@@ -37,7 +42,9 @@ class Row:
         view: "raw" or "calibrated"; empty where the claim has one figure only.
         data: task to measure on; empty for the subject's own.
         factor: how many times smaller than the original the seed must be; 0 where the codec fixes the size.
-        runs: independent runs; 1 or more.
+        runs: independent runs; 1 or more. Rows of fine-tuning may be decided earlier, at the looks of `seeds.lab`.
+        samples, steps: the budget of fine-tuning; 0 for claims without.
+        full: whether the row is measured with `--full` only.
         expected: the outcome found before; None for rows that are not in expected.toml, which only report.
     """
 
@@ -49,6 +56,9 @@ class Row:
     view: str = ""
     data: str = ""
     factor: int = 0
+    samples: int = 0
+    steps: int = 0
+    full: bool = False
     expected: Outcome | None = None
 
     @property
@@ -86,8 +96,10 @@ def load(claims_path: Path, expected_path: Path) -> dict[str, Claim]:
         for row in drafts:
             outcome = known.get(row.id)
             view_rule = replace(rule, needs_calibration=row.view == "raw")
-            rows.append(replace(row, rule=view_rule, expected=Outcome(outcome) if outcome else None))
-        claims[name] = Claim(name, table["says"], table["figure"], table["unit"], table["reason"], rule, tuple(rows))
+            budget = {"samples": table.get("samples", 0), "steps": table.get("steps", 0)}
+            rows.append(replace(row, rule=view_rule, expected=Outcome(outcome) if outcome else None, **budget))
+        texts = {key: table[key] for key in ("says", "figure", "unit", "reason")}
+        claims[name] = Claim(name, **texts, rule=rule, kind=table.get("kind", "claim"), rows=tuple(rows))
     return claims
 
 
@@ -103,7 +115,7 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
         for row in kept:
             pattern.setdefault((row.subject, row.view, row.data), row)
         own = [
-            replace(row, codec=codec, expected=None)
+            replace(row, codec=codec, expected=None, full=False)
             for row in pattern.values()
             for codec in codecs
             if not row.factor and codec != LARGEST_PCA and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
@@ -118,7 +130,7 @@ def _expand(claim: str, group: dict) -> list[Row]:
     """All combinations that one `[[claim.rows]]` table lists."""
     unjudged = Rule(-math.inf, math.inf, LEVEL)
     return [
-        Row(claim, subject, codec, group["runs"], unjudged, view, group.get("data", ""), factor)
+        Row(claim, subject, codec, group["runs"], unjudged, view, group.get("data", ""), factor, full=group.get("full", False))
         for subject in group["subjects"]
         for codec in group["codecs"]
         for view in group.get("views", [""])

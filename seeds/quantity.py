@@ -18,6 +18,7 @@ from typing import Self
 
 import numpy as np
 
+LARGEST_RATIO = 1e6  # limits beyond it are called infinite
 ROUNDING = 1e-6  # smallest relative half-width: float32 scores carry no more
 
 
@@ -99,6 +100,10 @@ class Mean(Quantity):
         bounds = (-self.bounds[1], -self.bounds[0]) if self.bounds else None
         return type(self)(-self.scores, self.weights, bounds, self.random, self.nested)
 
+    def per_run(self) -> np.ndarray:
+        """The mean of each run over its examples: (runs,)."""
+        return np.average(self.scores, axis=1, weights=self.weights)
+
     def interval(self, alpha: float) -> Interval:
         scores = self._linear()
         value = float(scores.mean())
@@ -144,6 +149,62 @@ class Ratio(Quantity):
         low = _fieller(top.value, top.value - top.low, bottom.value, above if top.low >= 0 else below, -1)
         high = _fieller(top.value, top.high - top.value, bottom.value, below if top.high >= 0 else above, +1)
         return Interval(value, low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedRatio(Quantity):
+    """The mean of one set of scores over that of another, paired by run and by example; unlimited as `Ratio` is.
+
+    Fieller's limits (1954), with this module's own interval inside: a ratio r is allowed if zero lies in the interval of
+    top - r * bottom, which takes in what runs and examples have in common.
+    """
+
+    top: Mean
+    bottom: Mean
+
+    @property
+    def runs(self) -> int | None:
+        return (self.top - self.bottom).runs
+
+    def interval(self, alpha: float) -> Interval:
+        top, bottom = self.top.interval(alpha), self.bottom.interval(alpha)
+        value = top.value / bottom.value if bottom.value else math.copysign(math.inf, top.value)
+        if bottom.low <= 0:
+            return Interval(value, -math.inf, math.inf)
+        return Interval(value, self._limit(value, alpha, -1), self._limit(value, alpha, +1))
+
+    def _limit(self, value: float, alpha: float, side: int) -> float:
+        """The ratio on one side of the value at which zero leaves the interval of the difference."""
+        from scipy.optimize import root_scalar
+
+        def excess(ratio: float) -> float:
+            left = self.top.scores - ratio * self.bottom.scores
+            found = Mean(left, self.top.weights, None, self.runs is not None, self.top.nested).interval(alpha)
+            return found.low if side < 0 else -found.high
+
+        width = 0.01 * (1.0 + abs(value))
+        while excess(value + side * width) < 0:
+            width *= 2
+            if width > LARGEST_RATIO:
+                return side * math.inf
+        return root_scalar(excess, bracket=(value, value + side * width), xtol=1e-9).root
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest(Quantity):
+    """The smallest of several quantities: it is above a bound if every one of them is (intersection-union, no correction)."""
+
+    parts: tuple[Quantity, ...]
+
+    @property
+    def runs(self) -> int | None:
+        return min((p.runs for p in self.parts if p.runs is not None), default=None)
+
+    def interval(self, alpha: float) -> Interval:
+        """Low and high are the smallest of the parts' limits; high shares the level among them (Bonferroni)."""
+        limits = [part.interval(alpha) for part in self.parts]
+        shared = [part.interval(alpha / len(self.parts)) for part in self.parts]
+        return Interval(min(i.value for i in limits), min(i.low for i in limits), min(i.high for i in shared))
 
 
 def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:

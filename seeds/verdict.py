@@ -9,7 +9,8 @@ The judge knows figures and rules, and nothing of networks.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from seeds.quantity import Interval, Quantity
@@ -85,6 +86,28 @@ def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) 
     found, runs = quantity.interval(rule.alpha), quantity.runs
     outcome, reason = _decide(found, rule, runs, control)
     return Verdict(outcome, found, rule, runs, control, reason)
+
+
+Measured = Callable[[int], tuple[Quantity, Quantity | None]]  # runs -> the quantity, and the assay if the rule has one
+
+
+def judge_at_looks(measured: Measured, rule: Rule, looks: Sequence[int], most: int) -> Verdict:
+    """The verdict after the first number of runs that decides; the level is split evenly between all looks.
+
+    Args:
+        measured: what the first so many runs say.
+        looks: numbers of runs at which the row may be decided, fixed beforehand.
+        most: runs that the row may use; looks beyond it are not taken, and cost their share of the level all the same.
+    """
+    share = replace(rule, alpha=rule.alpha / len(looks))
+    verdict = None
+    for runs in [look for look in looks if look <= most] or [most]:
+        quantity, assay = measured(runs)
+        verdict = judge(quantity, share, assay)
+        if verdict.outcome in (Outcome.HOLDS, Outcome.REFUTED):
+            break
+    assert verdict is not None
+    return verdict
 
 
 def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | None) -> tuple[Outcome, str]:

@@ -1,0 +1,55 @@
+"""Catching up: how many steps, or how many samples, one arm needs to be where another is.
+
+    subject -> ... -> finetune -> [catchup] -> quantity -> verdict
+
+Both are cut off where the measuring ends: a run that never gets there counts with the last step (restricted mean), an arm
+that is never caught with "more than the largest budget". This module knows figures only.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from seeds.quantity import Interval
+
+RESAMPLES = 2000
+BOOTSTRAP_SEED = 0  # of the resampling alone
+
+
+def steps_to(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
+    """The first look at which each run is at the target or above: (runs,), at least 1, the last look where it never is.
+
+    Args:
+        quality: (runs, looks).
+    """
+    reached = quality >= target
+    first = np.where(reached.any(1), reached.argmax(1), len(looks) - 1)
+    return np.maximum(np.asarray(looks, dtype=np.float64)[first], 1.0)
+
+
+def share_censored(quality: np.ndarray, target: float) -> float:
+    """Share of the runs that never reach the target."""
+    return float(1 - (quality >= target).any(1).mean())
+
+
+def effective_samples(quality: np.ndarray, fresh: np.ndarray, samples: Sequence[int], alpha: float = 0.025) -> Interval:
+    """How many samples a fresh start needs to be as good: effective data, as in Hernandez et al. 2021, over the same steps.
+
+    Linear in the logarithm of the samples between the sizes that were measured; infinite where fresh with the most samples is
+    still behind, and the smallest size where fresh with the fewest is already ahead. Paired bootstrap over runs.
+
+    Args:
+        quality: (runs,) of the arm with some number of samples.
+        fresh: (runs, sizes) of fresh starts with each number of `samples`, ascending, run by run paired.
+    """
+
+    def needed(rows: np.ndarray) -> float:
+        means = np.maximum.accumulate(fresh[rows].mean(0))  # more data never hurts a learner that may ignore it
+        wanted = quality[rows].mean()
+        return math.inf if wanted > means[-1] else float(np.exp(np.interp(wanted, means, np.log(samples))))
+
+    runs = len(quality)
+    resampled = np.random.default_rng(BOOTSTRAP_SEED).integers(runs, size=(RESAMPLES, runs))
+    low, high = np.quantile([needed(rows) for rows in resampled], [alpha, 1 - alpha], method="inverted_cdf")
+    return Interval(needed(np.arange(runs)), float(low), float(high))

@@ -1,0 +1,163 @@
+"""The engine: many trials, on the cores of this machine or on a cluster, each finished one kept on disk if there is a folder.
+
+    subject -> ... -> [engine: trials] -> lab -> quantity -> verdict
+
+joblib hands the trials out: "loky" to processes here, "dask" to a `distributed` cluster. A trial gives the same figures
+wherever it runs. A stored one is read back only if its fingerprint (initial weights, examples, plan, trainer, versions)
+is still the one it was made with; so a killed run resumes without repeating, and never with a stale figure.
+"""
+
+import ast
+import hashlib
+import inspect
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from seeds import budget, evaluate, finetune, transfer
+from seeds.errors import SubjectUnavailable
+from seeds.finetune import Curves
+from seeds.store import write_whole
+from seeds.trial import Prepared, Trial, prepare, run_prepared
+
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where trials run.
+
+    Args:
+        jobs: processes at a time, each with one thread; 1 stays in this process.
+        backend: "loky" (this machine), "dask" (a local cluster of `jobs` workers), or the address of a dask scheduler.
+        folder: where finished trials are kept; None keeps nothing.
+    """
+
+    jobs: int = 1
+    backend: str = "loky"
+    folder: Path | None = None
+
+    def run(self, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Curves]]:
+        """Each trial with its scores, in the order in which they finish; progress and remaining time on a terminal.
+
+        Raises:
+            SubjectUnavailable: the backend's package is not installed.
+        """
+        from joblib import Parallel, delayed
+
+        todo = list(trials)
+        work = [delayed(computed)(trial, self.folder) for trial in todo]
+        with self._backend(), tqdm(total=len(todo), desc="fine-tuning", unit="trial", disable=None) as progress:
+            jobs = self.jobs if self.backend == "loky" else -1  # a cluster has as many as it has
+            for trial, curves in Parallel(n_jobs=jobs, return_as="generator_unordered")(work) or ():
+                progress.update()
+                yield trial, curves
+
+    @contextmanager
+    def _backend(self) -> Iterator[None]:
+        from joblib import parallel_config
+
+        if self.backend == "loky":
+            with parallel_config("loky", inner_max_num_threads=1):
+                yield
+            return
+        try:
+            from distributed import Client
+        except ImportError:
+            raise SubjectUnavailable(f"engine {self.backend!r} needs the package distributed: seeds[dask]") from None
+        local = {"n_workers": self.jobs, "threads_per_worker": 1, "dashboard_address": None}
+        with Client(**local) if self.backend == "dask" else Client(self.backend), parallel_config("dask"):
+            yield
+
+
+def computed(trial: Trial, folder: Path | None) -> tuple[Trial, Curves]:
+    """The scores of a trial, read from the folder if they are there and still true."""
+    ready = prepare(trial)
+    if folder is None:
+        return trial, run_prepared(ready)
+    path, key = folder / f"{trial.name}{ENDING}", fingerprint(ready)
+    curves = read(path, key)
+    if curves is None:
+        curves = run_prepared(ready)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _packed(curves, key))
+    return trial, curves
+
+
+def read(path: Path, key: str) -> Curves | None:
+    """The stored scores; None if there are none, or if they are damaged or of another fingerprint."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            marks = file.metadata() or {}
+            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle is no mapping)
+    except (OSError, SafetensorError):
+        return None
+    if (marks.get("fingerprint"), marks.get("content")) != (key, _content(held)):
+        return None
+    return Curves(
+        looks=tuple(held["looks"].tolist()),
+        nats=held["nats"],
+        correct=held.get("correct"),
+        weights=held["weights"],
+        drawn=held["drawn"],
+        elapsed_s=held["elapsed_s"],
+    )
+
+
+def _packed(curves: Curves, key: str) -> bytes:
+    from safetensors.numpy import save
+
+    held = {"looks": np.array(curves.looks), "nats": curves.nats, "weights": curves.weights}
+    held |= {"drawn": curves.drawn, "elapsed_s": curves.elapsed_s}
+    if curves.correct is not None:
+        held["correct"] = curves.correct
+    return save(held, metadata={"fingerprint": key, "content": _content(held)})
+
+
+def _content(held: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of stored figures: a damaged file is computed again."""
+    digest = hashlib.sha256()
+    for name in sorted(held):
+        digest.update(f"{name} {held[name].dtype} {held[name].shape}".encode())
+        digest.update(np.ascontiguousarray(held[name]).tobytes())
+    return digest.hexdigest()
+
+
+def fingerprint(ready: Prepared) -> str:
+    """SHA-256 of everything that the scores depend on."""
+    digest = hashlib.sha256(f"{_trainer()} {ready.plan} {ready.kind} {ready.together}".encode())
+    for model in ready.models:
+        for name, tensor in model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.numpy().tobytes())
+    for lesson in ready.lessons:
+        digest.update(f"run {lesson.run}".encode())
+        digest.update(lesson.drawn.tobytes())
+        for part in (lesson.labelled, lesson.test):
+            for tensor in (part.inputs, part.labels, part.mask):
+                digest.update(b"none" if tensor is None else tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def _trainer() -> str:
+    """The code that trains and scores, comments and docstrings aside, and the versions and CPU level that it runs on."""
+    import torch
+
+    sources = []
+    for module in (budget, evaluate, finetune, transfer):
+        tree = ast.parse(inspect.getsource(module))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        sources.append(ast.dump(tree))
+    versions = (torch.__version__, np.__version__, torch.backends.cpu.get_cpu_capability(), os.uname().machine)
+    return hashlib.sha256(repr((sources, versions)).encode()).hexdigest()
