@@ -28,7 +28,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup zeroshot roundtrip test benchmark report lint types matrix clean
+.PHONY: help setup zeroshot finetune roundtrip test benchmark report lint types matrix clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
@@ -36,6 +36,9 @@ help:  ## this list
 
 zeroshot: $(VENV)/.test  ## what a seed keeps without any training; ARGS="--subject digits-mlp" picks
 	$(BIN)/pytest -m zeroshot -n $(JOBS) $(ARGS)
+
+finetune: $(VENV)/.test  ## what fine-tuning makes of a seed; ARGS="--full" takes hours and resumes
+	$(BIN)/pytest -m finetune $(ARGS)
 
 roundtrip: $(VENV)/.test  ## invariants of extract, store and assemble
 	$(BIN)/pytest -m roundtrip -n $(JOBS) $(ARGS)
@@ -46,8 +49,8 @@ test: $(VENV)/.test  ## the whole default suite
 benchmark: $(VENV)/.test  ## the speed of each stage, one process
 	$(BIN)/pytest --benchmark $(ARGS)
 
-report: $(VENV)/.test  ## judge the zero-shot claims and write reports/
-	$(BIN)/pytest -m zeroshot -n $(JOBS) --report $(ARGS)
+report: $(VENV)/.test  ## judge all claims and write reports/
+	$(BIN)/pytest -m "zeroshot or finetune" -n $(JOBS) --report $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from seeds.quantity import Interval
 
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0  # of the resampling alone
+ROUNDING = 1e-9  # of a mean: arms that are equally good must count as such
 
 
 def steps_to(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
@@ -46,8 +47,12 @@ def effective_samples(quality: np.ndarray, fresh: np.ndarray, samples: Sequence[
 
     def needed(rows: np.ndarray) -> float:
         means = np.maximum.accumulate(fresh[rows].mean(0))  # more data never hurts a learner that may ignore it
-        wanted = quality[rows].mean()
-        return math.inf if wanted > means[-1] else float(np.exp(np.interp(wanted, means, np.log(samples))))
+        wanted = quality[rows].mean() - ROUNDING
+        enough = int(np.searchsorted(means, wanted))  # on a plateau the fewest samples, not the most
+        if enough == len(means):
+            return math.inf
+        here = slice(max(0, enough - 1), enough + 1)
+        return float(np.exp(np.interp(wanted, means[here], np.log(samples[here]))))
 
     runs = len(quality)
     resampled = np.random.default_rng(BOOTSTRAP_SEED).integers(runs, size=(RESAMPLES, runs))

@@ -8,14 +8,16 @@ is still the one it was made with; so a killed run resumes without repeating, an
 """
 
 import ast
+import atexit
 import hashlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -29,9 +31,9 @@ from seeds.trial import Prepared, Trial, prepare, run_prepared
 ENDING = ".safetensors"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Engine:
-    """Where trials run.
+    """Where trials run. Processes and the connection to a cluster stay until `close` or the end of the program.
 
     Args:
         jobs: processes at a time, each with one thread; 1 stays in this process.
@@ -42,6 +44,7 @@ class Engine:
     jobs: int = 1
     backend: str = "loky"
     folder: Path | None = None
+    _client: Any = field(default=None, init=False, repr=False)
 
     def run(self, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Curves]]:
         """Each trial with its scores, in the order in which they finish; progress and remaining time on a terminal.
@@ -53,27 +56,37 @@ class Engine:
 
         todo = list(trials)
         work = [delayed(computed)(trial, self.folder) for trial in todo]
-        with self._backend(), tqdm(total=len(todo), desc="fine-tuning", unit="trial", disable=None) as progress:
+        with self._chosen(), tqdm(total=len(todo), desc="fine-tuning", unit="trial", disable=None) as progress:
             jobs = self.jobs if self.backend == "loky" else -1  # a cluster has as many as it has
-            for trial, curves in Parallel(n_jobs=jobs, return_as="generator_unordered")(work) or ():
+            found = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
+            for trial, curves in cast(Iterator[tuple[Trial, Curves]], found):
                 progress.update()
                 yield trial, curves
 
-    @contextmanager
-    def _backend(self) -> Iterator[None]:
+    def close(self) -> None:
+        """Leaves the cluster; a local one stops."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _chosen(self) -> AbstractContextManager:
         from joblib import parallel_config
 
         if self.backend == "loky":
-            with parallel_config("loky", inner_max_num_threads=1):
-                yield
-            return
+            return parallel_config("loky", inner_max_num_threads=1)
+        if self._client is None:
+            self._client = self._connected()
+        return parallel_config("dask")
+
+    def _connected(self) -> Any:
         try:
             from distributed import Client
         except ImportError:
             raise SubjectUnavailable(f"engine {self.backend!r} needs the package distributed: seeds[dask]") from None
-        local = {"n_workers": self.jobs, "threads_per_worker": 1, "dashboard_address": None}
-        with Client(**local) if self.backend == "dask" else Client(self.backend), parallel_config("dask"):
-            yield
+        atexit.register(self.close)
+        if self.backend != "dask":
+            return Client(self.backend)
+        return Client(n_workers=self.jobs, threads_per_worker=1, dashboard_address=None)
 
 
 def computed(trial: Trial, folder: Path | None) -> tuple[Trial, Curves]:

@@ -179,4 +179,4 @@ def _caught(found: Interval | None, sizes: Sequence[int]) -> str:
 def _size(samples: float, sizes: Sequence[int]) -> str:
     if math.isinf(samples):
         return f"> {sizes[-1]}"
-    return f"<= {sizes[0]}" if samples <= sizes[0] else f"{samples:.0f}"
+    return f"<= {sizes[0]}" if round(samples) <= sizes[0] else f"{samples:.0f}"

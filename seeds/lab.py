@@ -85,9 +85,8 @@ class Lab:
         """The trials that a cell stands for: blocks of runs that end where a row may be decided, or single runs."""
         rate = rate or self.rate(cell)
         stacked = subject(cell.setting.subject).vectorised
-        # a longer trial at the same rate passes through the shorter one's states, so one serves both where both are wanted
-        shared = stacked or (self.whole and rate == self.rate(replace(cell, goal=ALONG)))
-        looks = tuple(look for look in self._looks(cell.setting) if shared or look <= cell.steps)
+        # a longer trial passes through the shorter one's states: one serves all goals where steps cost next to nothing
+        looks = tuple(look for look in self._looks(cell.setting) if stacked or look <= cell.steps)
         ends = [0, *(n for n in LOOKS_AT_RUNS if n < runs), runs] if stacked else range(runs + 1)
         return [
             Trial(cell.setting, cell.arm, cell.samples, rate, first, last - first, looks, scored)

@@ -11,6 +11,7 @@ from seeds.errors import ProtocolError
 
 POWER = 0.9
 MOST = 100_000
+NO_SPREAD = 1e-6  # of the margin: what rounding leaves of equal differences, and too little for the noncentral t
 
 
 def power_of_equivalence(spread: float, margin: float, alpha: float, runs: int) -> float:
@@ -26,7 +27,7 @@ def power_of_equivalence(spread: float, margin: float, alpha: float, runs: int) 
     """
     from scipy.stats import nct, t
 
-    if spread <= 0:
+    if spread <= NO_SPREAD * margin:
         return 1.0
     missed = float(nct.cdf(t.ppf(1 - alpha, runs - 1), runs - 1, margin * math.sqrt(runs) / spread))
     return max(0.0, 1 - 2 * missed)
@@ -36,9 +37,9 @@ def runs_for_equivalence(spread: float, margin: float, alpha: float, power: floa
     """The fewest runs with which a paired TOST finds two equal arms equal with this power.
 
     Raises:
-        ProtocolError: a margin, level or power out of range, or more than 100,000 runs would be needed.
+        ProtocolError: a spread, margin, level or power out of range, or more than 100,000 runs would be needed.
     """
-    if not (margin > 0 and 0 < alpha < 0.5 and 0 < power < 1 and math.isfinite(spread)):
+    if not (margin > 0 and 0 < alpha < 0.5 and 0 < power < 1 and 0 <= spread < math.inf):
         raise ProtocolError(f"margin {margin}, alpha {alpha}, power {power}, spread {spread}: out of range")
     low, high = 1, 2
     while power_of_equivalence(spread, margin, alpha, high) < power:

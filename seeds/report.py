@@ -15,7 +15,7 @@ from seeds.claims import Claim, Row
 from seeds.store import write_whole
 from seeds.verdict import Outcome, Verdict, summary
 
-VISION = {"digits-mlp", "digits-cnn"}
+VISION = "digits-"  # what the names of its subjects begin with; all others read text
 START, END = "<!-- verdicts -->\n", "\n<!-- end of verdicts -->"  # of the table in the project's README
 
 
@@ -81,9 +81,12 @@ def table(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]
             f"  measured: {claim.unit}; holds if {claim.rule.region}",
         ]
         width = max(len(f.row) for f in rows)
-        lines += [f"    {f.row:<{width}}  {_mark(f):<13} {figure(f):<32} {_assay(f)}".rstrip() for f in rows]
+        for f in rows:
+            lines.append(f"    {f.row:<{width}}  {_mark(f):<13} {figure(f):<32} {_assay(f)}".rstrip())
+            lines += [f"    {'':<{width}}  {f.reason}"] if f.outcome == Outcome.UNDECIDED else []
         lines += [f"  {told}" for told in claim_lines(rows)]
-    return lines
+    open_rows = [f for rows in by_claim.values() for f in rows if f.outcome == Outcome.UNDECIDED]
+    return [*lines, "", f"{len(open_rows)} of {sum(map(len, by_claim.values()))} rows are UNDECIDED"] if lines else lines
 
 
 def figure(f: Finding) -> str:
@@ -112,9 +115,9 @@ def _assay(f: Finding) -> str:
 def claim_lines(rows: Sequence[Finding]) -> list[str]:
     """The universal claim over its rows: all of them, then vision and text apart where both are there."""
     groups = {"all": list(rows)}
-    vision = [f for f in rows if f.subject in VISION]
+    vision = [f for f in rows if f.subject.startswith(VISION)]
     if 0 < len(vision) < len(rows):
-        groups |= {"vision": vision, "text": [f for f in rows if f.subject not in VISION]}
+        groups |= {"vision": vision, "text": [f for f in rows if not f.subject.startswith(VISION)]}
     lines = []
     for name, members in groups.items():
         outcome, told = summary([Outcome(f.outcome) for f in members])

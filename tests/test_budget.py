@@ -65,7 +65,7 @@ def test_other_runs_see_other_samples():
 
 
 def test_every_sample_of_a_pool_is_drawn_equally_often():
-    """Half of 20 samples over 2,000 runs: each within five binomial deviations, 112, of 1,000; so is each class at the front."""
+    """Half of 20 samples over 2,000 runs: each within five binomial deviations, 112, of 1,000; the first class as well."""
     labels = np.arange(20) % 4
     rows = np.array([drawn(labels, 10, run) for run in range(2000)])
     assert np.abs(np.bincount(rows.flatten(), minlength=20) - 1000).max() < 112

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -84,6 +84,7 @@ def test_effective_samples_are_exact_on_curves_without_spread(quality, fresh, sa
     assert (found.low, found.value, found.high) == pytest.approx((samples,) * 3)
 
 
+@settings(max_examples=20)  # each resamples 4,000 times
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_better_arm_is_worth_no_fewer_samples(one, other):
     low, high = sorted((one, other))
@@ -91,17 +92,17 @@ def test_a_better_arm_is_worth_no_fewer_samples(one, other):
 
 
 def test_effective_samples_have_an_interval_that_covers_the_truth():
-    """95 % over 200 simulated sets of 16 paired runs: at least 88 %, three deviations and the bootstrap's haste below."""
+    """95 % over 100 simulated sets of 16 paired runs: at least 86 %, three deviations and the bootstrap's haste below."""
     rng = np.random.default_rng(0)
     truth = math.exp(0.5 * math.log(25) + 0.5 * math.log(50))
     covered = 0
-    for _ in range(200):
+    for _ in range(100):
         luck = 0.03 * rng.standard_normal((16, 1))
         fresh = np.array(RISING) + luck + 0.02 * rng.standard_normal((16, 4))
         found = effective_samples((0.65 + luck[:, 0]) + 0.02 * rng.standard_normal(16), fresh, SIZES)
         assert found.low <= found.value <= found.high
         covered += found.low <= truth <= found.high
-    assert covered / 200 >= 0.88
+    assert covered / 100 >= 0.86
 
 
 def test_pairs_are_resampled_together():

@@ -253,7 +253,7 @@ def whole(tmp_path_factory) -> tuple[Path, str, bytes]:
 
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.booleans())
 def test_no_byte_of_a_file_can_be_flipped_unseen(whole, where, bits, in_header):
-    """In the figures every flip is found. In the header one may be blank instead of another blank; figures stay as they were."""
+    """In the figures every flip is found. In the header one blank may become another; the figures stay as they were."""
     path, key, raw = whole
     end = header_end(raw)
     at = int(where * end) if in_header else end + int(where * (len(raw) - end))

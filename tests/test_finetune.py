@@ -168,7 +168,7 @@ def test_fine_tuning_is_perfect(row, lab, report):
     """Accuracy of the fine-tuned seed, with exact intervals over the examples."""
     classes = Setting(row.subject).task.classes
     verdict = decided(row, lambda runs: (lab.knowledge(cell_of(row), runs, row.steps) - -1 / classes, None))
-    report(row, verdict, **quality_notes(lab, {"seed": cell_of(row)}, row, verdict))
+    report(row, verdict, **seed_notes(lab, row, verdict))
 
     assert row.allows(verdict), row.explain(verdict)
 
@@ -210,16 +210,28 @@ def enough(lab: Lab, row: Row, runs: int) -> tuple[Quantity, Quantity]:
 def test_fewer_than_100_samples_are_enough(row, lab, report):
     """With 99 samples and 300 steps; one row chooses its rate by its own samples alone."""
     verdict = decided(row, lambda runs: enough(lab, row, runs))
-    report(row, verdict, **quality_notes(lab, {"seed": cell_of(row)}, row, verdict))
+    report(row, verdict, **(inside_notes if row.view == "inside" else seed_notes)(lab, row, verdict))
 
     assert row.allows(verdict), row.explain(verdict)
+
+
+def seed_notes(lab: Lab, row: Row, verdict: Verdict) -> dict[str, float]:
+    """Quality and rate of the seed alone."""
+    return quality_notes(lab, {"seed": cell_of(row)}, row, verdict)
+
+
+def inside_notes(lab: Lab, row: Row, verdict: Verdict) -> dict[str, float]:
+    """The same where each run has a rate of its own."""
+    judged = cell_of(row)
+    learned = lab.tuned_inside(judged, verdict.runs or 1).per_run().mean()
+    return {"seed_quality": float(learned) + chance_quality(judged.setting)}
 
 
 @pytest.mark.claim("budget-tiny")
 def test_ten_samples_and_ten_steps_are_enough(row, lab, report):
     """The smallest budget that the report calls enough."""
     verdict = decided(row, lambda runs: enough(lab, row, runs))
-    report(row, verdict, **quality_notes(lab, {"seed": cell_of(row)}, row, verdict))
+    report(row, verdict, **seed_notes(lab, row, verdict))
 
     assert row.allows(verdict), row.explain(verdict)
 
@@ -236,7 +248,7 @@ def test_fewer_than_100_steps_converge(row, lab, report):
         return Smallest(gains), PairedRatio(after[300], original)
 
     verdict = decided(row, measured)
-    report(row, verdict, **quality_notes(lab, {"seed": judged}, row, verdict))
+    report(row, verdict, **seed_notes(lab, row, verdict))
 
     assert row.allows(verdict), row.explain(verdict)
 

@@ -209,7 +209,7 @@ def test_every_lesson_needs_a_model():
     ready = prepare(replace(TRIAL, runs=2, looks=(0,)))
     with pytest.raises(ProtocolError, match="1 models and 2 lessons; as many are needed"):
         trained(replace(ready, models=ready.models[:1]), together=True)
-    with pytest.raises(ProtocolError, match="0 models and 0 lessons; .* at least one"):
+    with pytest.raises(ProtocolError, match=r"0 models and 0 lessons; .* at least one"):
         trained(replace(ready, models=[], lessons=[]), together=True)
 
 

@@ -11,9 +11,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments):
+def run(*arguments, file="tests/test_seed_size.py"):
     """pytest in a process of its own on the cheap rows: (exit status, output)."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_seed_size.py", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", file, *arguments]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, env=clean)
     return done.returncode, done.stdout + done.stderr
@@ -68,6 +68,8 @@ def test_a_codec_of_ones_own_reports_and_is_not_judged():
         (["--claim", "zeroshot"], "unknown claim 'zeroshot'; allowed: "),
         (["--codec", "svd:3"], "unknown codec 'svd:3'; allowed: "),
         (["--runs", "0"], "--runs 0 is out of range"),
+        (["--jobs", "0"], "--jobs 0 is out of range"),
+        (["--engine", "ray"], "unknown engine 'ray'; allowed: loky, dask, tcp://HOST:PORT"),
         (["--report", "--runs", "3"], "it does not go with --codec or --runs"),
     ],
 )
@@ -75,6 +77,29 @@ def test_wrong_options_are_refused_before_anything_runs(arguments, says):
     status, out = run(*arguments)
     assert status == pytest.ExitCode.USAGE_ERROR
     assert says in out
+
+
+TINY = ("--claim", "budget-tiny", "--subject", "digits-mlp", "--subject", "digits-cnn")  # two networks, 10 samples, 10 steps
+
+
+@pytest.fixture(scope="module")
+def fine_tuned_alone():
+    status, out = run(*TINY, "--jobs", "1", file="tests/test_finetune.py")
+    assert status == 0
+    return rows(out)
+
+
+@pytest.mark.parametrize(
+    "where", [["--jobs", "2"], ["-n", "2"], ["--engine", "dask", "--jobs", "2"]], ids=["loky", "xdist", "dask"]
+)
+def test_fine_tuning_finds_the_same_figures_wherever_it_runs(where, fine_tuned_alone):
+    """To the last printed digit; tests/test_engine.py compares the bits."""
+    if "dask" in where:
+        pytest.importorskip("distributed", reason="the dask engine needs the package distributed")
+    status, out = run(*TINY, *where, file="tests/test_finetune.py")
+    assert status == 0
+    assert rows(out) == fine_tuned_alone
+    assert len(fine_tuned_alone) == 2
 
 
 def test_an_unexpected_outcome_fails_and_says_how_to_reproduce_it(tmp_path):

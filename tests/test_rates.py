@@ -13,7 +13,7 @@ from seeds.budget import TUNING_RUNS
 from seeds.claims import load
 from seeds.errors import ProtocolError
 from seeds.lab import SWEEP_RUNS, Lab
-from seeds.rates import ALONG, FIRST, GRID, SWEEP_LOOKS, Rates, Sweep, at, swept, trials_of
+from seeds.rates import ALONG, FIRST, GRID, SWEEP_LOOKS, WORTH, Rates, Sweep, at, swept, trials_of
 from seeds.subject import subject
 from seeds.trial import Setting, run_trial
 from tests.test_finetune import cells
@@ -23,14 +23,12 @@ PATH = TESTS / "rates.json"
 MLP = Setting("digits-mlp")
 SWEEPS = list(Rates.load(PATH))
 FAMILIES = ("finetune-", "budget-")
-SUBJECTS = sorted(
-    {
-        row.subject
-        for claim in load(TESTS / "claims.toml", Path()).values()
-        for row in claim.rows
-        if claim.name.startswith(FAMILIES)
-    }
-)
+ROWS = [
+    row
+    for claim in load(TESTS / "claims.toml", TESTS / "expected.toml").values()
+    for row in claim.rows
+    if claim.name.startswith(FAMILIES)
+]
 
 
 def sweep_of(*best: float, rates: tuple[float, ...] = FIRST) -> Sweep:
@@ -63,6 +61,15 @@ def test_a_sweep_goes_on_to_the_side_where_the_best_is_at_an_end(best, rates, mi
     assert sweep_of(*best, rates=rates).missing() == missing
 
 
+def test_a_sweep_ends_where_going_on_is_not_worth_it():
+    """The end is best, but by less than a hundredth."""
+    sweep = sweep_of(*(3e-3,) * 4)
+    sweep.quality[1e-3][:] = sweep.quality[3e-3] - 0.9 * WORTH
+    assert sweep.missing() == []
+    sweep.quality[1e-3][:, 2] = sweep.quality[3e-3][:, 2] - 1.1 * WORTH
+    assert sweep.missing() == [1e-2]
+
+
 @pytest.mark.parametrize("best", GRID)
 def test_a_sweep_comes_to_an_end_with_the_best_inside(best):
     """Wherever it is, one rate further than needed on each side and no more; quality falls off by the distance."""
@@ -89,8 +96,10 @@ def test_each_goal_has_its_own_best_rate():
     assert sweep.pilot(10, 300).tolist() == [0.5, 0.5]
 
 
-def test_of_equally_good_rates_the_lowest_is_chosen():
-    assert sweep_of(0, 0, 0, 0, rates=FIRST[::-1]).best(300) == min(FIRST)
+@pytest.mark.parametrize(("rates", "best"), [(FIRST, 1e-3), (GRID[::-1], 1e-3), (GRID[5:], 3e-3), (GRID[:3], 1e-4)])
+def test_of_equally_good_rates_the_middling_one_is_chosen(rates, best):
+    """In whichever order they were swept."""
+    assert sweep_of(0, 0, 0, 0, rates=rates).best(300) == best
 
 
 def test_a_rate_at_which_a_run_diverged_is_never_the_best():
@@ -145,7 +154,7 @@ def test_the_file_was_swept_on_runs_that_are_never_judged():
 
 @pytest.mark.parametrize("sweep", SWEEPS, ids=lambda s: f"{s.setting}-{s.arm}-{s.samples}")
 def test_every_sweep_is_finished(sweep):
-    """No best rate at an end of what was swept, all rates of one number of runs, from the first three on without a gap."""
+    """No best rate is clearly ahead at an end; all rates have one number of runs, from the first three on without a gap."""
     assert sweep.missing() == []
     assert set(FIRST) <= set(sweep.quality)
     index = [GRID.index(rate) for rate in sorted(sweep.quality)]
@@ -154,17 +163,11 @@ def test_every_sweep_is_finished(sweep):
     assert {quality.shape for quality in sweep.quality.values()} == {(runs, len(SWEEP_LOOKS))}
 
 
-@pytest.mark.parametrize("subject_name", SUBJECTS)
+@pytest.mark.parametrize("subject_name", sorted({row.subject for row in ROWS}))
 def test_every_arm_of_every_row_was_swept(subject_name):
     """Fresh and original as well as the seed: nobody is tuned alone. A row that chooses inside its budget needs no sweep."""
     lab = Lab(Rates(SWEEPS))
-    wanted = {
-        cell
-        for claim in load(TESTS / "claims.toml", Path()).values()
-        for row in claim.rows
-        if claim.name.startswith(FAMILIES) and row.subject == subject_name and row.view != "inside"
-        for cell in cells(row)
-    }
+    wanted = {cell for row in ROWS if row.subject == subject_name and row.view != "inside" for cell in cells(row)}
     unswept = set()
     for cell in wanted:
         try:
@@ -178,8 +181,8 @@ def test_every_arm_of_every_row_was_swept(subject_name):
 def test_a_stored_sweep_is_what_is_measured():
     """One cheap cell, swept again: eight runs on ten samples.
 
-    Five digits are stored. On another CPU sums have another order, and an example at the border may fall otherwise: up to two of
-    the 200, in a tenth of the figures.
+    Five digits are stored. On another CPU sums have another order, and an example at the border may fall otherwise: up to two
+    of the 200, in a tenth of the figures.
     """
     (trial,) = trials_of(MLP, "fresh", 10, 1e-3, SWEEP_RUNS[0], SWEEP_RUNS[0])
     off = np.abs(swept([run_trial(trial)]) - Rates.load(PATH).of(MLP, "fresh", 10).quality[1e-3])

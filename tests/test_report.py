@@ -49,6 +49,18 @@ def test_the_table_shows_claim_figure_control_and_line():
     assert "text: NO ASSAY (0 of 0 hold)" in text
 
 
+def test_an_undecided_row_says_what_it_needs_and_is_counted():
+    rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[1], Outcome.UNDECIDED)]
+    lines = report.table(rows, CLAIMS)
+    assert [line.strip() for line in lines].count("because") == 1
+    assert lines[-1] == "1 of 2 rows are UNDECIDED"
+
+
+def test_every_network_of_digits_counts_as_vision():
+    rows = [replace(finding(CLAIM.rows[0]), subject=name) for name in ("digits-mlp-3", "digits-cnn-04", "docs-gpt")]
+    assert report.claim_lines(rows)[1:] == ["vision: HOLDS (2 of 2 hold)", "text: HOLDS (1 of 1 hold)"]
+
+
 def test_an_unexpected_outcome_is_marked():
     row = replace(CLAIM.rows[0], expected=Outcome.HOLDS)
     assert "REFUTED!" in "\n".join(report.table([finding(row, Outcome.REFUTED)], CLAIMS))

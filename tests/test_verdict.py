@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seeds.quantity import Interval, Mean, Quantity
-from seeds.verdict import Outcome, Rule, judge, summary
+from seeds.verdict import Outcome, Rule, judge, judge_at_looks, summary
 
 MARGIN = 0.05
 RULE = Rule(above=-math.inf, below=MARGIN, alpha=0.05)
@@ -92,6 +92,72 @@ def test_a_universal_claim_holds_if_every_row_that_speaks_does(outcomes, line):
     assert summary(outcomes) == line
 
 
+# -- several looks --------------------------------------------------------------------------------------------------------
+
+LOOKS = (8, 16, 32)
+
+
+class Asked:
+    """Hands out one quantity per number of runs, and remembers what it was asked for."""
+
+    def __init__(self, **given: Quantity):
+        self.given, self.runs = {int(name[1:]): quantity for name, quantity in given.items()}, []
+
+    def __call__(self, runs: int):
+        self.runs.append(runs)
+        return self.given[runs], Fixed(0.5, 0.6, runs)
+
+
+CLEAR, UNCLEAR, BEYOND = Fixed(-0.01, 0.01), Fixed(0.0, 0.1), Fixed(0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("measured", "outcome", "asked"),
+    [
+        (Asked(_8=CLEAR), Outcome.HOLDS, [8]),
+        (Asked(_8=BEYOND), Outcome.REFUTED, [8]),
+        (Asked(_8=UNCLEAR, _16=CLEAR), Outcome.HOLDS, [8, 16]),
+        (Asked(_8=UNCLEAR, _16=UNCLEAR, _32=BEYOND), Outcome.REFUTED, [8, 16, 32]),
+        (Asked(_8=UNCLEAR, _16=UNCLEAR, _32=UNCLEAR), Outcome.UNDECIDED, [8, 16, 32]),
+    ],
+)
+def test_the_first_look_that_decides_is_the_last(measured, outcome, asked):
+    assert judge_at_looks(measured, RULE, LOOKS, most=32).outcome is outcome
+    assert measured.runs == asked
+
+
+@pytest.mark.parametrize(("most", "asked"), [(8, [8]), (15, [8]), (16, [8, 16]), (31, [8, 16]), (100, [8, 16, 32]), (3, [3])])
+def test_no_look_is_taken_beyond_the_runs_of_the_row(most, asked):
+    """With fewer runs than the first look asks for, those are what there is."""
+    measured = Asked(_3=UNCLEAR, _8=UNCLEAR, _16=UNCLEAR, _32=UNCLEAR)
+    assert judge_at_looks(measured, RULE, LOOKS, most).outcome is Outcome.UNDECIDED
+    assert measured.runs == asked
+
+
+@pytest.mark.parametrize("most", [3, 8, 16, 32])
+def test_the_level_is_split_between_all_looks_taken_or_not(most):
+    """So is that of the assay; all else of the rule stays."""
+    verdict = judge_at_looks(Asked(_3=CLEAR, _8=CLEAR), RULE, LOOKS, most)
+    assert verdict.rule.alpha == pytest.approx(RULE.alpha / 3)
+    assert (verdict.rule.above, verdict.rule.below) == (RULE.above, RULE.below)
+    levels = []
+
+    class Told(Fixed):
+        def interval(self, alpha):
+            levels.append(alpha)
+            return super().interval(alpha)
+
+    judge_at_looks(lambda runs: (Told(-0.01, 0.01), Told(0.5, 0.6)), RULE, LOOKS, most)
+    assert levels == [pytest.approx(RULE.alpha / 3)] * 2
+
+
+def test_an_original_without_the_task_is_looked_at_again_and_stays_silent():
+    rule = Rule(-math.inf, MARGIN, 0.05, assay_gap=0.9)
+    measured = Asked(_8=CLEAR, _16=CLEAR, _32=CLEAR)
+    assert judge_at_looks(measured, rule, LOOKS, most=32).outcome is Outcome.NO_ASSAY
+    assert measured.runs == [8, 16, 32]
+
+
 # -- simulation -----------------------------------------------------------------------------------------------------------
 
 
@@ -134,3 +200,30 @@ def test_the_judge_seldom_passes_an_effect_of_exactly_one_margin(record_property
 
 def test_two_runs_are_always_undecided():
     assert share(Outcome.UNDECIDED, 0.0, runs=2) == 1.0
+
+
+def shares_at_looks(effect: float, rule: Rule) -> dict[Outcome, float]:
+    """Outcomes over simulated sets of paired differences with a spread of one margin, looked at after 8, 16 and 32 runs."""
+    rng = np.random.default_rng(round(effect * 1000))
+    found = []
+    for _ in range(SETS):
+        scores = effect + MARGIN * rng.standard_normal((LOOKS[-1], 1))
+        found.append(judge_at_looks(lambda runs, s=scores: (Mean(s[:runs], nested=True), None), rule, LOOKS, 32).outcome)
+    return {outcome: found.count(outcome) / SETS for outcome in Outcome}
+
+
+@pytest.mark.parametrize("above", [-math.inf, -MARGIN], ids=["one-sided", "equivalence"])
+def test_three_looks_seldom_pass_an_effect_of_exactly_one_margin(above, record_property):
+    """At most 5 % in all, plus three standard errors: three looks at the full level would pass some 10 %."""
+    found = shares_at_looks(MARGIN, Rule(above, MARGIN, 0.05))
+    record_property("one_margin_holds_at_looks", found[Outcome.HOLDS])
+    allowed = 0.05 + 3 * math.sqrt(0.05 * 0.95 / SETS)
+    assert found[Outcome.HOLDS] <= allowed
+    assert found[Outcome.REFUTED] <= allowed
+
+
+def test_three_looks_find_equality_and_differences():
+    """With a spread of one margin, 32 runs are plenty for both."""
+    rule = Rule(-MARGIN, MARGIN, 0.05)
+    assert shares_at_looks(0.0, rule)[Outcome.HOLDS] >= 0.8
+    assert shares_at_looks(2 * MARGIN, rule)[Outcome.REFUTED] >= 0.8
