@@ -56,7 +56,7 @@ def finding(row: Row, verdict: Verdict, notes: Mapping[str, float | int | str]) 
     rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in notes.items()}
     return Finding(
         row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
-        _plain(i.value), _plain(i.low), _plain(i.high), round(1 - 2 * row.rule.alpha, 6), row.rule.region, verdict.runs,
+        _plain(i.value), _plain(i.low), _plain(i.high), round(1 - 2 * verdict.rule.alpha, 6), row.rule.region, verdict.runs,
         [_plain(control.value), _plain(control.low)] if control else None, verdict.reason, rounded,
     )  # fmt: skip
 
@@ -176,7 +176,8 @@ def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
     lines = [
         "# What the last full run found",
         "",
-        "Made by `make report`; do not edit. Intervals are at 1 - 0.1 / (rows of the claim).",
+        "Made by `make report`; do not edit. Intervals are at 1 - 0.1 / (rows of the claim); rows of fine-tuning are looked at",
+        "up to three times, each with a third of 0.1. All budgets and learning curves: [finetune/](finetune/README.md).",
         "",
     ]
     lines += [*summary_table(by_claim, claims), "", "![Retention over seed size](retention.svg)"]

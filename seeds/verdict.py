@@ -16,6 +16,7 @@ from enum import StrEnum
 from seeds.quantity import Interval, Quantity
 
 MIN_RUNS = 3
+ON_THE_MARGIN = 0.01  # of the half-width
 
 
 class Outcome(StrEnum):
@@ -134,7 +135,9 @@ def _needed(found: Interval, rule: Rule, runs: int | None) -> str:
     """What would decide: the distance from the margin that this design can tell, and a lower bound of the runs for this one."""
     gap = min(abs(found.value - end) for end in (rule.above, rule.below) if math.isfinite(end))
     told = f"the interval crosses the margin; half-width {found.half_width:.3g}"
-    if runs and gap > 0 and math.isfinite(found.half_width):
+    if runs and gap < ON_THE_MARGIN * found.half_width:
+        return f"{told}; the figure lies on the margin itself, so no number of runs would do"
+    if runs and math.isfinite(found.half_width):
         told += (
             f", at least {math.ceil(runs * (found.half_width / gap) ** 2)} runs needed, and more examples where those limit it"
         )

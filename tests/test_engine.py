@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,8 +79,12 @@ def test_two_processes_find_the_same_bits(expected):
 def test_workers_of_a_cluster_find_the_same_bits(expected, folder):
     """A local dask cluster of two workers, each a process, that keep finished trials in the folder."""
     pytest.importorskip("distributed", reason="no cluster without the package distributed: seeds[dask]")
-    assert found_by(Engine(jobs=2, backend="dask", folder=folder)) == expected
-    assert {path.name for path in folder.iterdir()} == {f"{trial.name}.safetensors" for trial in TRIALS}
+    with closing(Engine(jobs=2, backend="dask", folder=folder)) as engine:
+        assert found_by(engine) == expected
+        before = finished(folder)
+        assert set(before) == {f"{trial.name}.safetensors" for trial in TRIALS}
+        assert found_by(engine) == expected, "the same cluster, asked again"
+    assert finished(folder) == before
 
 
 def test_a_cluster_without_its_package_is_unavailable(monkeypatch):

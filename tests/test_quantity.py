@@ -180,6 +180,11 @@ def test_a_deterministic_bottom_is_paired_by_example():
     interval = found.interval(0.025)
     assert interval.low < 0.5 < interval.high
     assert interval.half_width < 0.01
+    longer_is_better = PairedRatio(Mean(ease * tokens, tokens, random=False), bottom).interval(0.025)
+    assert longer_is_better.value == pytest.approx(
+        np.average((ease * tokens)[0], weights=tokens) / np.average(ease[0], weights=tokens)
+    )
+    assert longer_is_better.low < longer_is_better.value < longer_is_better.high
 
 
 # -- the smallest of several ----------------------------------------------------------------------------------------------

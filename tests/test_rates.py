@@ -74,8 +74,8 @@ def test_a_sweep_ends_where_going_on_is_not_worth_it():
 def test_a_sweep_comes_to_an_end_with_the_best_inside(best):
     """Wherever it is, one rate further than needed on each side and no more; quality falls off by the distance."""
     rates = Rates()
-    while todo := rates.of(MLP, "fresh", 10).missing():
-        for rate in todo:
+    for _ in GRID:
+        for rate in rates.of(MLP, "fresh", 10).missing():
             rates.add(MLP, "fresh", 10, rate, np.full((2, 4), -float(abs(np.log(rate / best)))))
     assert rates.best(MLP, "fresh", 10, 300) == best
     index = [GRID.index(rate) for rate in sorted(rates.of(MLP, "fresh", 10).quality)]

@@ -49,6 +49,13 @@ def test_the_table_shows_claim_figure_control_and_line():
     assert "text: NO ASSAY (0 of 0 hold)" in text
 
 
+def test_a_finding_tells_the_level_that_its_interval_has():
+    """Rows that are looked at several times are judged at a share of the claim's level."""
+    share = replace(CLAIM.rows[0].rule, alpha=0.01)
+    verdict = Verdict(Outcome.HOLDS, Interval(0.01, -0.02, 0.03), share, 8, None, "because")
+    assert report.finding(CLAIM.rows[0], verdict, {}).level == 0.98
+
+
 def test_an_undecided_row_says_what_it_needs_and_is_counted():
     rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[1], Outcome.UNDECIDED)]
     lines = report.table(rows, CLAIMS)

@@ -79,6 +79,10 @@ def test_an_undecided_row_says_what_would_decide_it():
     assert "at least 160 runs needed" in told  # 10 * (0.04 / 0.01) ** 2
 
 
+def test_a_figure_on_the_margin_is_not_sent_for_more_runs():
+    assert judge(Fixed(0.0, 0.1, 10), RULE).reason.endswith("no number of runs would do")
+
+
 @pytest.mark.parametrize(
     ("outcomes", "line"),
     [
