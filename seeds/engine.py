@@ -12,17 +12,19 @@ import atexit
 import hashlib
 import inspect
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from seeds import budget, evaluate, finetune, transfer
+from seeds import budget, evaluate, finetune
 from seeds.errors import SubjectUnavailable
 from seeds.finetune import Curves
 from seeds.store import write_whole
@@ -146,7 +148,8 @@ def _content(held: Mapping[str, np.ndarray]) -> str:
 
 def fingerprint(ready: Prepared) -> str:
     """SHA-256 of everything that the scores depend on."""
-    digest = hashlib.sha256(f"{_trainer()} {ready.plan} {ready.kind} {ready.together}".encode())
+    code = [_code(name) for name in (budget.__name__, evaluate.__name__, finetune.__name__, *ready.modules)]
+    digest = hashlib.sha256(f"{code} {_versions()} {ready.plan} {ready.kind} {ready.together}".encode())
     for model in ready.models:
         for name, tensor in model.state_dict().items():
             digest.update(name.encode())
@@ -161,16 +164,18 @@ def fingerprint(ready: Prepared) -> str:
 
 
 @cache
-def _trainer() -> str:
-    """The code that trains and scores, comments and docstrings aside, and the versions and CPU level that it runs on."""
+def _code(module_name: str) -> str:
+    """The code of a module that trains, scores or runs the model, comments and docstrings aside."""
+    tree = ast.parse(inspect.getsource(sys.modules[module_name]))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    """Versions and CPU level that figures depend on."""
     import torch
 
-    sources = []
-    for module in (budget, evaluate, finetune, transfer):
-        tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        sources.append(ast.dump(tree))
-    versions = (torch.__version__, np.__version__, torch.backends.cpu.get_cpu_capability(), os.uname().machine)
-    return hashlib.sha256(repr((sources, versions)).encode()).hexdigest()
+    return (*map(version, ("torch", "transformers", "numpy")), torch.backends.cpu.get_cpu_capability(), os.uname().machine)

@@ -41,7 +41,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise ProtocolError(f"learning rate {self.rate} is out of range: between 0 and 1")
-        if list(self.looks) != sorted(set(self.looks)) or not 0 <= self.looks[0] <= self.looks[-1] <= self.budget.steps:
+        in_range = self.looks and self.looks[0] >= 0 and self.looks[-1] <= self.budget.steps
+        if not in_range or list(self.looks) != sorted(set(self.looks)):
             raise ProtocolError(f"looks {self.looks} are out of range: ascending, from 0 to {self.budget.steps} steps")
 
 
@@ -95,7 +96,7 @@ class Lesson:
 def finetune(
     models: Sequence[nn.Module], forward: Forward, kind: Kind, lessons: Sequence[Lesson], plan: Plan, together: bool = False
 ) -> Curves:
-    """Trains every model on its lesson, in place.
+    """Trains every model on its lesson: in place one by one, as stacked copies together.
 
     Args:
         models: one per run, all of one architecture.

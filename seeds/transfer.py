@@ -13,7 +13,7 @@ from seeds.data import Examples
 from seeds.evaluate import Forward, Head, pooled
 from seeds.library.training import rng
 
-HEADS = 2**32  # plus the run: numbers that no fresh body is initialised with
+HEADS = 2**31  # plus the run: no fresh body is initialised with these, and torch tells only the low 32 bits apart
 
 
 class NewHead(nn.Module):

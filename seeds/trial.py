@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from seeds.budget import LOOKS, Budget, drawn
+from seeds.errors import ProtocolError
 from seeds.evaluate import Forward
 from seeds.finetune import Curves, Lesson, Plan, finetune
 from seeds.measure import Measure
@@ -76,7 +77,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A trial with its models and examples at hand."""
+    """A trial with its models and examples at hand, and the names of the modules that hold the models' code."""
 
     models: list[nn.Module]
     forward: Forward
@@ -84,6 +85,7 @@ class Prepared:
     lessons: list[Lesson]
     plan: Plan
     together: bool
+    modules: tuple[str, ...]
 
 
 def run_trial(trial: Trial) -> Curves:
@@ -100,8 +102,9 @@ def prepare(trial: Trial) -> Prepared:
     batch = IMAGE_BATCH if lessons[0].test.mask is None else TEXT_BATCH
     budget = Budget(len(lessons[0].drawn), max(trial.looks[-1], 1), batch)
     models, forward = starts(trial.setting, trial.arm, runs)
-    together = subject(trial.setting.subject).vectorised
-    return Prepared(models, forward, on.kind, lessons, Plan(budget, trial.rate, trial.looks), together)
+    one, plan = subject(trial.setting.subject), Plan(budget, trial.rate, trial.looks)
+    modules = tuple(dict.fromkeys((one.module.__name__, forward.__module__)))
+    return Prepared(models, forward, on.kind, lessons, plan, one.vectorised, modules)
 
 
 def run_prepared(ready: Prepared) -> Curves:
@@ -133,5 +136,7 @@ def _lesson(on: Task, trial: Trial, run: int) -> Lesson:
     rows = torch.from_numpy(drawn(pool.labels.numpy(), trial.samples, run))
     if trial.scored != "inside":
         return Lesson(run, rows.numpy(), pool[rows], splits[trial.scored])
+    if trial.samples < INSIDE:
+        raise ProtocolError(f"{trial.samples} samples are out of range: {INSIDE} or more, to score one in {INSIDE} of them")
     asked, rows = rows.split([trial.samples // INSIDE, trial.samples - trial.samples // INSIDE])
     return Lesson(run, rows.numpy(), pool[rows], pool[asked])

@@ -161,15 +161,26 @@ def test_a_fingerprint_tells_the_smallest_change_of_a_weight_or_a_label():
     assert len({fingerprint(one) for one in (ready, moved, relabelled)}) == 3
 
 
+SOURCES = ("seeds.budget", "seeds.evaluate", "seeds.finetune", "seeds.library.digits_mlp")
+
+
+def test_a_fingerprint_covers_the_code_of_the_network_and_of_the_head(monkeypatch):
+    seen: list[str] = []
+    monkeypatch.setattr(module, "_code", lambda name: seen.append(name) or name)
+    fingerprint(prepare(ONE))
+    fingerprint(prepare(TRIALS[-1]))
+    assert {*SOURCES, "seeds.library.digits_mlp_04", "seeds.transfer"} <= set(seen)
+
+
 @pytest.fixture
 def edited(monkeypatch):
-    """The fingerprint of the trainer, as if its source were edited."""
+    """What the code of a trial adds to its fingerprint, as if its sources were edited."""
 
-    def of(edit) -> str:
+    def of(edit) -> tuple[str, ...]:
         source = module.inspect.getsource
         with monkeypatch.context() as patch:
             patch.setattr(module.inspect, "getsource", lambda one: edit(source(one)))
-            return module._trainer.__wrapped__()
+            return tuple(module._code.__wrapped__(name) for name in SOURCES)
 
     return of
 
@@ -177,7 +188,7 @@ def edited(monkeypatch):
 def test_the_trainer_is_its_code_not_its_comments(edited):
     """A constant, an option and an operator count; comments, docstrings and line breaks do not."""
     mine = edited(lambda source: source)
-    assert mine == module._trainer()
+    assert mine == tuple(map(module._code, SOURCES))
     assert edited(lambda source: source.replace("# no dropout", "# nothing") + "\n# a comment\n") == mine
     assert edited(lambda source: source.replace('"""Fine-tuning:', '"""Training:')) == mine
     changes = [
@@ -185,6 +196,7 @@ def test_the_trainer_is_its_code_not_its_comments(edited):
         ("fused=True", "fused=False"),
         ("argmax(2)", "argmin(2)"),
         ("// classes", "/ classes"),
+        ("nn.ReLU()", "nn.GELU()"),
     ]
     others = {edited(lambda source, old=old, new=new: source.replace(old, new)) for old, new in changes}
     assert len(others | {mine}) == 1 + len(changes)
@@ -193,7 +205,7 @@ def test_the_trainer_is_its_code_not_its_comments(edited):
 def test_a_result_of_other_weights_or_another_trainer_is_computed_again(stored, expected, monkeypatch):
     """Whatever the stored figures say, and though the file has the right name; the new ones take their place."""
     before = stored.read_bytes()
-    monkeypatch.setattr(module, "_trainer", lambda: "another")
+    monkeypatch.setattr(module, "_code", lambda name: "another")
     _, found = computed(ONE, stored.parent)
     assert figures(found) == expected[ONE]
     assert stored.read_bytes() != before
