@@ -75,7 +75,7 @@ class Row:
         """Why a row fails, with the line that reproduces it alone."""
         return (
             f"{self.claim} on {self.id}: expected {self.expected}, found {verdict.explain()}\n"
-            f"reproduce: pytest --claim {self.claim} --subject {self.subject} --codec {self.codec}"
+            f"reproduce: pytest --claim {self.claim} --subject {self.subject} --codec {self.codec}{' --full' * self.full}"
         )
 
 

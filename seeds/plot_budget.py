@@ -37,7 +37,8 @@ def curves(pieces: Sequence["Piece"]) -> bytes:
             panel.set_title(f"{one.samples} samples", fontsize=9)
         for panel in panels[len(pieces) :]:
             panel.set_axis_off()
-        drawing.supxlabel("steps")
+        for panel in panels[-columns:]:
+            panel.set_xlabel("steps")  # not supxlabel: the legend would lie on it
         drawing.supylabel(_quality_name(pieces))
         drawing.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
         drawing.suptitle(

@@ -77,7 +77,7 @@ def table(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]
         lines += [
             "",
             f"{name}: {claim.says}",
-            f"  the report: {claim.figure}",
+            f"  {_source(claim)}: {claim.figure}",
             f"  measured: {claim.unit}; holds if {claim.rule.region}",
         ]
         width = max(len(f.row) for f in rows)
@@ -87,6 +87,10 @@ def table(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]
         lines += [f"  {told}" for told in claim_lines(rows)]
     open_rows = [f for rows in by_claim.values() for f in rows if f.outcome == Outcome.UNDECIDED]
     return [*lines, "", f"{len(open_rows)} of {sum(map(len, by_claim.values()))} rows are UNDECIDED"] if lines else lines
+
+
+def _source(claim: Claim) -> str:
+    return "the report, as a goal" if claim.kind == "goal" else "the report"
 
 
 def figure(f: Finding) -> str:
@@ -183,7 +187,7 @@ def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
     lines += [*summary_table(by_claim, claims), "", "![Retention over seed size](retention.svg)"]
     for name, rows in by_claim.items():
         claim = claims[name]
-        lines += ["", f"## {name}", "", f"The report: {claim.says} ({claim.figure}).", ""]
+        lines += ["", f"## {name}", "", f"{_source(claim).capitalize()}: {claim.says} ({claim.figure}).", ""]
         lines += [f"Measured: {claim.unit}. Holds if {claim.rule.region}: {claim.reason}.", ""]
         lines += ["| row | verdict | figure | control | runs | |", "|---|---|---|---|---|---|"]
         for f in rows:

@@ -75,6 +75,7 @@ def test_a_seed_ends_where_fresh_weights_end(row, lab, report):
     verdict = decided(row, lambda runs: (difference(lab, row, runs), lead_of_the_original(lab, row, runs)))
     report(row, verdict, **ends(lab, row, verdict), power_says_runs=needed_runs(lab, row))
 
+    assert gained_by_fresh(lab, row) > 0, "two arms that learn nothing are equal, too"
     assert row.allows(verdict), row.explain(verdict)
 
 
@@ -84,6 +85,7 @@ def test_every_kind_of_seed_ends_where_fresh_weights_end(row, lab, report):
     verdict = decided(row, lambda runs: (difference(lab, row, runs), lead_of_the_original(lab, row, runs)))
     report(row, verdict, **ends(lab, row, verdict), power_says_runs=needed_runs(lab, row))
 
+    assert gained_by_fresh(lab, row) > 0, "two arms that learn nothing are equal, too"
     assert row.allows(verdict), row.explain(verdict)
 
 
@@ -99,6 +101,12 @@ def lead_of_the_original(lab: Lab, row: Row, runs: int) -> Quantity:
     original, fresh = known_gap(row)
     lead = lab.knowledge(original, runs, KNOWN_GAP) - lab.knowledge(fresh, runs, KNOWN_GAP)
     return PairedRatio(lead, lab.original(original.setting))
+
+
+def gained_by_fresh(lab: Lab, row: Row) -> float:
+    """What fresh weights gain in quality between the first look and the judged budget."""
+    quality = lab.curves(cell_of(row).of(FRESH), LOOKS_AT_RUNS[0]).quality()
+    return float((quality[:, -1] - quality[:, 0]).mean())
 
 
 def ends(lab: Lab, row: Row, verdict: Verdict) -> dict[str, float]:
