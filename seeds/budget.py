@@ -60,7 +60,7 @@ def drawn(labels: np.ndarray, samples: int, run: int) -> np.ndarray:
 
 
 def batches(budget: Budget, run: int) -> np.ndarray:
-    """Positions among the run's samples that each step uses: (steps, batch or fewer), epoch after epoch without repeats."""
+    """Positions among the run's samples that each step uses: (steps, batch or fewer); in an epoch each sample comes once."""
     size = min(budget.batch, budget.samples)
     epochs = -(-budget.steps * size // budget.samples)
     order = np.concatenate([Draw(run, f"order/{epoch}").permutation(budget.samples) for epoch in range(epochs)])

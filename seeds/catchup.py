@@ -21,6 +21,8 @@ ROUNDING = 1e-9  # of a mean: arms that are equally good must count as such
 def steps_to(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
     """The first look at which each run is at the target or above: (runs,), at least 1, the last look where it never is.
 
+    Rounded up to a look, every 5 steps up to 100: ratios of such figures lie nearer to 1 than those of the exact steps.
+
     Args:
         quality: (runs, looks).
     """

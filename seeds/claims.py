@@ -72,7 +72,7 @@ class Row:
         return self.expected is None or verdict.outcome is self.expected
 
     def explain(self, verdict: Verdict) -> str:
-        """Why a row fails, with the line that reproduces it alone."""
+        """Why a row fails, with the line that reproduces it."""
         return (
             f"{self.claim} on {self.id}: expected {self.expected}, found {verdict.explain()}\n"
             f"reproduce: pytest --claim {self.claim} --subject {self.subject} --codec {self.codec}{' --full' * self.full}"

@@ -34,7 +34,7 @@ class Piece:
     """Quality (accuracy, or minus nats per token) of every arm with one number of samples, in plain JSON types.
 
     Args:
-        budget: by arm, (runs, len(STEPS)); each number of steps at the rate that is best for it.
+        budget: by arm, (runs, len(STEPS)); each number of steps at the rate that is best for it, 1 and 5 at that for 10.
         along: by arm, (runs, len(looks)); one rate, best along the way.
         rates: by arm, the rates behind `budget`.
         reference: quality of the original without fine-tuning; None on another task.
@@ -51,7 +51,7 @@ class Piece:
 
 
 def cells(setting: Setting, samples: int, arms: Sequence[str] = ARMS) -> list[Cell]:
-    """The cells of one piece: each arm along the way, and at the rate that is best for each number of steps."""
+    """The cells of one piece: each arm along the way, and at the rate that is best for each number of steps that was swept."""
     return [Cell(setting, arm, samples, goal) for arm in arms for goal in (0, *dict.fromkeys(_goals()))]
 
 

@@ -78,7 +78,8 @@ def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) 
 
     Args:
         quantity: what was measured; None if no seed of the asked size exists.
-        assay: the original's quality above chance, for rules with an `assay_gap`; None if there is no original.
+        assay: the control that must exceed the rule's `assay_gap`: what the original knows above chance, or its lead over
+            fresh weights; None if there is no original.
     """
     nothing = Interval(math.nan, -math.inf, math.inf)
     control = assay.interval(rule.alpha) if assay is not None else None
@@ -118,7 +119,7 @@ def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | N
         if not control.low > rule.assay_gap:
             return (
                 Outcome.NO_ASSAY,
-                f"the original's lower bound above chance, {control.low:.3g}, is not over {rule.assay_gap:g}",
+                f"the control's lower bound, {control.low:.3g}, is not over {rule.assay_gap:g}",
             )
     if runs is not None and runs < MIN_RUNS:
         return Outcome.UNDECIDED, f"{runs} runs; at least {MIN_RUNS} are needed"

@@ -17,6 +17,7 @@ from seeds.lab import LOOKS_AT_RUNS, Cell, Lab, chance_quality
 from seeds.measure import FRESH, ORIGINAL
 from seeds.quantity import Mean, PairedRatio, Quantity, Smallest
 from seeds.rates import ALONG
+from seeds.subject import subject
 from seeds.trial import Setting
 from seeds.verdict import Verdict, judge_at_looks
 
@@ -73,7 +74,7 @@ def decided(row: Row, measured) -> Verdict:
 def test_a_seed_ends_where_fresh_weights_end(row, lab, report):
     """Final quality, seed minus fresh, lies within the margin; the same judge finds the original's lead with 10 samples."""
     verdict = decided(row, lambda runs: (difference(lab, row, runs), lead_of_the_original(lab, row, runs)))
-    report(row, verdict, **ends(lab, row, verdict), power_says_runs=needed_runs(lab, row))
+    report(row, verdict, **ends(lab, row, verdict), **power(lab, row))
 
     assert gained_by_fresh(lab, row) > 0, "two arms that learn nothing are equal, too"
     assert row.allows(verdict), row.explain(verdict)
@@ -83,7 +84,7 @@ def test_a_seed_ends_where_fresh_weights_end(row, lab, report):
 def test_every_kind_of_seed_ends_where_fresh_weights_end(row, lab, report):
     """The same for each kind of seed, the rank fixed beforehand."""
     verdict = decided(row, lambda runs: (difference(lab, row, runs), lead_of_the_original(lab, row, runs)))
-    report(row, verdict, **ends(lab, row, verdict), power_says_runs=needed_runs(lab, row))
+    report(row, verdict, **ends(lab, row, verdict), **power(lab, row))
 
     assert gained_by_fresh(lab, row) > 0, "two arms that learn nothing are equal, too"
     assert row.allows(verdict), row.explain(verdict)
@@ -125,11 +126,13 @@ def quality_notes(lab: Lab, arms: dict[str, Cell], row: Row, verdict: Verdict) -
     return told
 
 
-def needed_runs(lab: Lab, row: Row) -> int:
-    """Runs that the pilot's spread asks for, at the level of one look."""
+def power(lab: Lab, row: Row) -> dict[str, int]:
+    """Runs that the pilot's spread asks for, at the level of one look; nothing where two runs are all there is of a pilot."""
     judged = cell_of(row)
+    if not subject(row.subject).vectorised:
+        return {}
     scale = lab.original(judged.setting).interval(0.025).value
-    return lab.runs_needed(judged, row.rule.below, row.rule.alpha / len(LOOKS_AT_RUNS), scale)
+    return {"power_says_runs": lab.runs_needed(judged, row.rule.below, row.rule.alpha / len(LOOKS_AT_RUNS), scale)}
 
 
 @pytest.mark.claim("finetune-no-head-start")
