@@ -207,6 +207,7 @@ def pytest_terminal_summary(terminalreporter, config):
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
     _write_grids(terminalreporter, config)
+    _write_audit(terminalreporter, config)
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
     findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
     if not findings:
@@ -228,6 +229,17 @@ def _write_grids(terminalreporter, config):
         from seeds import grid
 
         for path in grid.write([grid.Piece(**piece) for piece in pieces], REPORTS / "finetune"):
+            terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
+
+
+def _write_audit(terminalreporter, config):
+    """With --report, adds what the audit found to reports/audit/."""
+    done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
+    found = [value for r in done for name, value in r.user_properties if name == "audit"]
+    if config.option.report and found:
+        from seeds.audit import findings
+
+        for path in findings.add(map(findings.from_plain, found), REPORTS / "audit"):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
 
 

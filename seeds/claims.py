@@ -13,6 +13,7 @@ from pathlib import Path
 from seeds.verdict import Outcome, Rule, Verdict
 
 LARGEST_PCA = "pca+vectors"  # in rows with a factor: the highest rank of that size
+PUBLISHED, SOUND = "published", "sound"  # views: under the report's own protocol, run by run, and under a sound one
 LEVEL = 0.05  # of a claim's line; its rows share it
 
 
@@ -39,7 +40,7 @@ class Row:
     """One claim on one subject with one codec.
 
     Args:
-        view: "raw" or "calibrated"; empty where the claim has one figure only.
+        view: "raw" or "calibrated", "published" or "sound"; empty where the claim has one figure only.
         data: task to measure on; empty for the subject's own.
         factor: how many times smaller than the original the seed must be; 0 where the codec fixes the size.
         runs: independent runs; 1 or more. Rows of fine-tuning may be decided earlier, at the looks of `seeds.lab`.
@@ -118,7 +119,7 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
             replace(row, codec=codec, expected=None, full=False)
             for row in pattern.values()
             for codec in codecs
-            if not row.factor and codec != LARGEST_PCA and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
+            if not row.factor and row.view not in (PUBLISHED, SOUND) and codec != LARGEST_PCA and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
         ]
         kept = listed + own
     if runs is not None:

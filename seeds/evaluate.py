@@ -64,7 +64,7 @@ def evaluate_classifier(model: nn.Module, forward: Forward, test: Examples, cali
     if calibration is not None:
         apart(test, calibration)
         known = balanced(calibration, logits.shape[1])
-        beta, bias = _fit_temperature_and_bias(class_logits(model, forward, calibration), known)
+        beta, bias = fit_temperature_and_bias(class_logits(model, forward, calibration), known)
     tuned = beta * logits + bias
     predicted = logits.argmax(1)
     return Evaluation(
@@ -94,7 +94,7 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
         apart(test, calibration)
         with torch.inference_mode():
             logits, targets, _ = next_tokens(model, forward, calibration)
-        beta = _fit_temperature(_finite(logits), targets)
+        beta = fit_temperature(_finite(logits), targets)
 
     def nats_of(batch: Examples) -> Tensor:
         logits, targets, rows = next_tokens(model, forward, batch)
@@ -188,7 +188,7 @@ def apart(test: Examples, calibration: Examples) -> None:
         raise ProtocolError(f"{test.split} is scored and fits the calibration; use another split")
 
 
-def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The inverse temperature >= 0 of least cross-entropy (convex; a root of its slope)."""
     from scipy.optimize import root_scalar
 
@@ -207,7 +207,7 @@ def _fit_temperature(logits: Tensor, targets: Tensor) -> float:
     return root_scalar(slope, bracket=(0.0, top), xtol=1e-3).root / scale if top < STEEPEST else top / scale
 
 
-def _fit_temperature_and_bias(logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:
+def fit_temperature_and_bias(logits: Tensor, labels: Tensor) -> tuple[float, Tensor]:
     """Inverse temperature >= 0 and class biases (classes,) of least cross-entropy (convex)."""
     from scipy.optimize import minimize
 

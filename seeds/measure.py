@@ -28,7 +28,7 @@ from seeds.task import Task, task
 
 ORIGINAL, FRESH = "original", "fresh"
 MIMETIC = "mimetic"  # fresh, with attention in closed form: an arm of zero bytes
-PUBLISHED_ONLY = "moments"  # the one codec of subjects whose weights are not at hand
+PUBLISHED_ONLY = "moments"  # the one codec of subjects whose weights are not at hand; theirs even where a hub has them
 
 
 @dataclass(slots=True)
@@ -60,18 +60,16 @@ class Measure:
         """The subject's seed, as read back from its file.
 
         Raises:
-            SubjectUnavailable: the subject has published moments only and the codec is another.
+            SubjectUnavailable: the codec is another than the subject's published moments, and its weights are not to be had.
         """
         key = (one.name, codec)
         if key not in self._seeds:
             assert self.folder is not None
             path = self.folder / f"{one.name}.{codec.replace(':', '-')}.seed"
-            if one.weights_path is None:
-                if codec != PUBLISHED_ONLY:
-                    raise SubjectUnavailable(f"weights of {one.name} for codec {codec!r}; only its moments are published")
+            if one.weights_path is None and codec == PUBLISHED_ONLY:
                 store.save(one.published_seed(), path)
             else:
-                store.save(extract(one.weights_path, codec), path)
+                store.save(extract(one.weights_path or one.original_body(), codec), path)
             self._seeds[key] = store.load(path)
         return self._seeds[key]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from seeds.claims import Claim, Row
+from seeds.claims import PUBLISHED, SOUND, Claim, Row
 from seeds.store import write_whole
 from seeds.verdict import Outcome, Verdict, summary
 
@@ -27,6 +27,7 @@ class Finding:
         value, low, high: the quantity and its interval at `level`.
         assay: value and lower limit of the control, where the claim has one.
         notes: further figures, each under its own name and unit.
+        view: of the row; of rows of one run each ("published") low and high are the range of the runs, and no interval.
     """
 
     claim: str
@@ -44,6 +45,7 @@ class Finding:
     assay: list[float | None] | None
     reason: str
     notes: dict[str, float | int | str] = field(default_factory=dict)
+    view: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -58,6 +60,7 @@ def finding(row: Row, verdict: Verdict, notes: Mapping[str, float | int | str]) 
         row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
         _plain(i.value), _plain(i.low), _plain(i.high), round(1 - 2 * verdict.rule.alpha, 6), row.rule.region, verdict.runs,
         [_plain(control.value), _plain(control.low)] if control else None, verdict.reason, rounded,
+        row.view,
     )  # fmt: skip
 
 
@@ -94,11 +97,13 @@ def _source(claim: Claim) -> str:
 
 
 def figure(f: Finding) -> str:
-    """The value with its interval."""
+    """The value with its interval, or the mean and the range of single runs."""
     if f.value is None:
         return f.reason
     if f.low == f.high:
         return f"{f.value:.4g}"
+    if f.view == PUBLISHED:
+        return f"{f.value:.4g} ({_end(f.low, '-inf')} to {_end(f.high, 'inf')})"
     return f"{f.value:.4g} [{_end(f.low, '-inf')}, {_end(f.high, 'inf')}]"
 
 
@@ -117,7 +122,12 @@ def _assay(f: Finding) -> str:
 
 
 def claim_lines(rows: Sequence[Finding]) -> list[str]:
-    """The universal claim over its rows: all of them, then vision and text apart where both are there."""
+    """The universal claim over its rows: all of them, then vision and text apart where both are there.
+
+    Of a claim with two protocols, the rows of each.
+    """
+    if protocols := _protocols(rows):
+        return [f"{name}: {outcome} ({told})" for name, (outcome, told) in protocols.items()]
     groups = {"all": list(rows)}
     vision = [f for f in rows if f.subject.startswith(VISION)]
     if 0 < len(vision) < len(rows):
@@ -127,6 +137,12 @@ def claim_lines(rows: Sequence[Finding]) -> list[str]:
         outcome, told = summary([Outcome(f.outcome) for f in members])
         lines.append(f"{name}: {outcome} ({told})")
     return lines
+
+
+def _protocols(rows: Sequence[Finding]) -> dict[str, tuple[Outcome, str]]:
+    """The lines of a claim that is measured under two protocols; none of any other."""
+    groups = {view: [Outcome(f.outcome) for f in rows if f.view == view] for view in (PUBLISHED, SOUND)}
+    return {view: summary(outcomes) for view, outcomes in groups.items() if outcomes}
 
 
 def _grouped(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> dict[str, list[Finding]]:
@@ -204,9 +220,16 @@ def _readable(value: float | int | str) -> str:
 def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> list[str]:
     """One Markdown line per claim."""
     lines = ["| the report says | its figure | verdict | rows |", "|---|---|---|---|"]
+    twice = {name: lines_of for name, rows in by_claim.items() if (lines_of := _protocols(rows))}
     for name, rows in by_claim.items():
-        outcome, told = summary([Outcome(f.outcome) for f in rows])
-        lines.append(f"| {claims[name].says} | {claims[name].figure} | **{outcome}** | {told} |")
+        if name not in twice:
+            outcome, told = summary([Outcome(f.outcome) for f in rows])
+            lines.append(f"| {claims[name].says} | {claims[name].figure} | **{outcome}** | {told} |")
+    if twice:
+        lines += ["", "| the report says | its figure | under its own protocol, run by run | under a sound one |", "|---|---|---|---|"]
+    for name, by_view in twice.items():
+        told = (f"**{by_view[v][0]}**, {by_view[v][1]}" if v in by_view else "not measured" for v in (PUBLISHED, SOUND))
+        lines.append(f"| {claims[name].says} | {claims[name].figure} | {' | '.join(told)} |")
     return lines
 
 

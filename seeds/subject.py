@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from seeds import store
+from seeds import hub, store
 from seeds.assemble import assemble
 from seeds.errors import SubjectUnavailable
 from seeds.evaluate import Evaluation, Forward, evaluate_classifier, evaluate_language_model
@@ -46,6 +46,8 @@ class Subject:
         finetune_name: the task for fine-tuning on what the original was trained for, if not `task_name`.
         rng_seed: that the original was trained with.
         vectorised: whether many copies of it run at once, by torch.func.
+        hub_id: the repository that has the original's body where the package has not; read by `original` alone, so that
+            claims stay those of the published moments.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Subject:
     finetune_name: str | None = None
     rng_seed: int = 0
     vectorised: bool = False
+    hub_id: str | None = None
 
     @property
     def stem(self) -> str:
@@ -125,15 +128,41 @@ class Subject:
     def original(self) -> nn.Module:
         """The trained network.
 
+        Where only moments are published here, its body comes from the hub or the local cache, and what the body lacks is
+        fresh with rng_seed 0: bert-tiny's classifier, whereas gpt2's output layer is tied to its embedding.
+
         Raises:
-            SubjectUnavailable: only its moments are published here.
+            SubjectUnavailable: only its moments are published here, and the original's weights are not to be had.
         """
         if self.weights_path is None:
-            raise SubjectUnavailable(f"the weights of {self.name} are not part of this package; only its moments are")
+            return self._with_body(self.original_body())
         from safetensors.torch import load_model
 
         model = self.fresh(0)
         load_model(model, self.weights_path)
+        return model
+
+    def original_body(self) -> dict[str, torch.Tensor]:
+        """The original's tensors by the names of the published moments.
+
+        Raises:
+            SubjectUnavailable: they are not to be had.
+        """
+        here = f"the weights of {self.name} are not part of this package; only its moments are"
+        if self.hub_id is None:
+            raise SubjectUnavailable(here)
+        try:
+            return hub.original_weights(self.hub_id)
+        except SubjectUnavailable as missing:
+            raise SubjectUnavailable(f"{here}; {missing}") from missing
+
+    def _with_body(self, weights: dict[str, torch.Tensor]) -> nn.Module:
+        model = self.fresh(0)
+        try:
+            getattr(model, self.body or "").load_state_dict(weights)
+        except RuntimeError as error:
+            told = " ".join(str(error).split())[:400]
+            raise SubjectUnavailable(f"weights of {self.hub_id} do not fit {self.name}: {told}") from error
         return model
 
     def assembled(self, seed: Seed, rng_seed: int) -> nn.Module:
@@ -178,8 +207,8 @@ SUBJECTS = {
         # ln 29.94: perplexity on WikiText-2's test text in windows of 1,024, as reported for the 124M model by the script of
         # transformers' "Perplexity of fixed-length models". In short windows, as here, the original would do worse, so
         # shares of what it knows come out smaller in size than they are.
-        Subject("gpt2", "wikitext-2", body="transformer", published_nats=3.3992),
-        Subject("bert-tiny", "imdb", body="bert"),
+        Subject("gpt2", "wikitext-2", body="transformer", published_nats=3.3992, hub_id=hub.GPT2),
+        Subject("bert-tiny", "imdb", body="bert", hub_id=hub.BERT_TINY),
     )
 }
 

@@ -4,7 +4,8 @@
 
 A claim fixes a region before anything is measured. HOLDS: the 1 - 2 * alpha interval lies inside it; REFUTED: wholly
 outside; UNDECIDED: it crosses, or there are too few runs; NO ASSAY: the original cannot do the task, so nothing can be lost;
-NO SUCH SEED: the row asks for a size that no seed has.
+NO SUCH SEED: the row asks for a size that no seed has. Rows that are judged as the report would, one run at a time and without
+an interval, can also come to DEPENDS ON THE RUN.
 The judge knows figures and rules, and nothing of networks.
 """
 
@@ -27,6 +28,7 @@ class Outcome(StrEnum):
     UNDECIDED = "UNDECIDED"
     NO_ASSAY = "NO ASSAY"
     NO_SEED = "NO SUCH SEED"  # no seed of the size that the row asks for exists
+    BY_RUN = "DEPENDS ON THE RUN"  # of rows judged run by run, as a report of one run would
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,22 @@ def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) 
     return Verdict(outcome, found, rule, runs, control, reason)
 
 
+def judge_singly(figures: Sequence[float], rule: Rule) -> Verdict:
+    """The verdict of a report that has one run and no interval, for each of several runs that it might have had.
+
+    HOLDS if every figure lies inside the region, REFUTED if none does. `interval` is none: it is the mean and the range.
+
+    Raises:
+        ValueError: there is no figure, or one is not finite.
+    """
+    if not len(figures) or not all(math.isfinite(f) for f in figures):
+        raise ValueError(f"figures {list(figures)} are out of range: finite, at least one")
+    inside = sum(rule.above < f < rule.below for f in figures)
+    outcome = {0: Outcome.REFUTED, len(figures): Outcome.HOLDS}.get(inside, Outcome.BY_RUN)
+    spread = Interval(sum(figures) / len(figures), min(figures), max(figures))
+    return Verdict(outcome, spread, rule, len(figures), None, f"{inside} of {len(figures)} single runs hold")
+
+
 Measured = Callable[[int], tuple[Quantity, Quantity | None]]  # runs -> the quantity, and the assay if the rule has one
 
 
@@ -151,6 +169,7 @@ def summary(outcomes: list[Outcome]) -> tuple[Outcome, str]:
     told = f"{sum(o is Outcome.HOLDS for o in spoke)} of {len(spoke)} hold"
     if not spoke:
         return Outcome.NO_ASSAY, told
-    if Outcome.REFUTED in spoke:
-        return Outcome.REFUTED, told
+    for one_is_enough in (Outcome.REFUTED, Outcome.BY_RUN):
+        if one_is_enough in spoke:
+            return one_is_enough, told
     return (Outcome.HOLDS if all(o is Outcome.HOLDS for o in spoke) else Outcome.UNDECIDED), told
