@@ -194,10 +194,13 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
 
     scale = logits.std().item() or 1.0
     z = logits / scale
+    z -= z.amax(1, keepdim=True)
     truth = z.gather(1, targets[:, None]).mean(dtype=torch.float64).item()
+    buffer = torch.empty_like(z)  # fresh memory at each step costs more than the arithmetic where the vocabulary is large
 
     def slope(beta: float) -> float:
-        return (functional.softmax(beta * z, 1) * z).sum(1).mean(dtype=torch.float64).item() - truth
+        total = torch.mul(z, beta, out=buffer).exp_().sum(1)
+        return (buffer.mul_(z).sum(1) / total).mean(dtype=torch.float64).item() - truth
 
     if slope(0.0) >= 0:
         return 0.0

@@ -6,17 +6,18 @@ Rows are padded on the right, and a causal model cannot see what comes later: on
 cross-entropy of every position, from which each protocol takes those that it counts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seeds.audit import slices
 from seeds.audit.classifier import codec_of, draws
 from seeds.audit.protocol import Protocol
 from seeds.data import Examples
+from seeds.errors import ProtocolError
 from seeds.evaluate import fit_temperature
 from seeds.measure import Measure
 from seeds.quantity import Mean, stack
@@ -109,26 +110,42 @@ class Language:
     def _temperatures(self, model: nn.Module, calibration: Examples) -> dict[tuple[bool, bool], float]:
         with torch.inference_mode():
             states, head = self.one.forward(model, calibration.inputs, calibration.mask)
-            found = {}
+            logits, found = head(states[:, :-1]), {}
             for condition in CONDITIONS:
                 counted = counted_positions(calibration, Protocol(pads_counted=condition[0], empty_rows=condition[1]))
-                found[condition] = fit_temperature(head(states[:, :-1][counted]), calibration.inputs[:, 1:][counted])
+                found[condition] = fit_temperature(logits[counted], calibration.inputs[:, 1:][counted])
         return found
 
     def _nats(self, model: nn.Module, test: Examples, temperatures: list[float]) -> list[np.ndarray]:
         """Cross-entropy (rows, tokens - 1) of each inverse temperature; rows that are alike are read once."""
         unique, where = test.inputs.unique(dim=0, return_inverse=True)
+        masks = torch.zeros_like(unique, dtype=torch.bool).index_copy_(0, where, test.mask)  # pyright: ignore
         found = [[] for _ in temperatures]
         with torch.inference_mode():
-            for batch in unique.split(BATCH):
-                states, head = self.one.forward(model, batch, None)
-                logits = head(states[:, :-1]).flatten(0, 1)
+            for batch, mask in zip(unique.split(BATCH), masks.split(BATCH), strict=True):
+                states, head = self.one.forward(model, batch, mask)
+                logits, targets = head(states[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()
                 if not torch.isfinite(logits).all():
-                    raise ValueError("the model's outputs are not finite")
-                for nats, beta in zip(found, temperatures, strict=True):
-                    each = functional.cross_entropy(beta * logits, batch[:, 1:].flatten(), reduction="none")
-                    nats.append(each.view(len(batch), -1).double())
+                    raise ProtocolError("the model's outputs are not finite: NaN or infinite logits cannot be scored")
+                for nats, each in zip(found, cross_entropies(logits, targets, temperatures), strict=True):
+                    nats.append(each.view(len(batch), -1))
         return [torch.cat(nats)[where].numpy() for nats in found]
+
+
+def cross_entropies(logits: Tensor, targets: Tensor, inverse_temperatures: list[float]) -> Iterator[Tensor]:
+    """Cross-entropy in nats under each inverse temperature: (tokens,) float64.
+
+    In one buffer, since a fresh one per temperature costs more than the arithmetic where the vocabulary is large.
+
+    Args:
+        logits: (tokens, vocabulary), left as they are.
+        targets: (tokens,) token ids.
+    """
+    top, truth = logits.amax(1), logits.gather(1, targets[:, None])[:, 0]
+    buffer = torch.empty_like(logits)
+    for beta in inverse_temperatures:
+        total = torch.sub(logits, top[:, None], out=buffer).mul_(beta).exp_().sum(1)
+        yield total.double().log() + beta * (top - truth).double()
 
 
 def counted_positions(examples: Examples, protocol: Protocol) -> Tensor:
