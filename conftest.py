@@ -207,7 +207,6 @@ def pytest_terminal_summary(terminalreporter, config):
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
     _write_grids(terminalreporter, config)
-    _write_audit(terminalreporter, config)
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
     findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
     if not findings:
@@ -219,6 +218,7 @@ def pytest_terminal_summary(terminalreporter, config):
         for path in report_module.write(findings, config.stash[KNOWN], REPORTS, _environment()):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
         report_module.refresh(ROOT / "README.md", REPORTS, config.stash[KNOWN])
+    _write_audit(terminalreporter, config)
 
 
 def _write_grids(terminalreporter, config):
@@ -233,13 +233,14 @@ def _write_grids(terminalreporter, config):
 
 
 def _write_audit(terminalreporter, config):
-    """With --report, adds what the audit found to reports/audit/."""
+    """With --report, adds what the audit found to reports/audit/ and writes its page, behind the claims' files."""
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     found = [value for r in done for name, value in r.user_properties if name == "audit"]
     if config.option.report and found:
-        from seeds.audit import findings
+        from seeds.audit import findings, page
 
-        for path in findings.add(map(findings.from_plain, found), REPORTS / "audit"):
+        plain = map(findings.from_plain, found)
+        for path in page.write(plain, REPORTS, config.stash[KNOWN], REPORTS / "audit"):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
 
 

@@ -119,7 +119,10 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
             replace(row, codec=codec, expected=None, full=False)
             for row in pattern.values()
             for codec in codecs
-            if not row.factor and row.view not in (PUBLISHED, SOUND) and codec != LARGEST_PCA and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
+            if not row.factor
+            and row.view not in (PUBLISHED, SOUND)
+            and codec != LARGEST_PCA
+            and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
         ]
         kept = listed + own
     if runs is not None:

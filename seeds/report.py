@@ -226,7 +226,11 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
             outcome, told = summary([Outcome(f.outcome) for f in rows])
             lines.append(f"| {claims[name].says} | {claims[name].figure} | **{outcome}** | {told} |")
     if twice:
-        lines += ["", "| the report says | its figure | under its own protocol, run by run | under a sound one |", "|---|---|---|---|"]
+        lines += [
+            "",
+            "| the report says | its figure | under its own protocol, run by run | under a sound one |",
+            "|---|---|---|---|",
+        ]
     for name, by_view in twice.items():
         told = (f"**{by_view[v][0]}**, {by_view[v][1]}" if v in by_view else "not measured" for v in (PUBLISHED, SOUND))
         lines.append(f"| {claims[name].says} | {claims[name].figure} | {' | '.join(told)} |")

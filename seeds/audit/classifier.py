@@ -95,7 +95,7 @@ class Classifier:
             heads = [last_layer(self.one.fresh(HEADS + run)) for run in runs]
             for name, examples in zip(("test", "calibration"), slices.labelled(self.one), strict=True):
                 shown = replace(examples, mask=None) if pads else examples
-                logits = over_batches(shown, lambda batch: self._logits_of(model, heads, batch)).double()  # noqa: B023
+                logits = over_batches(shown, lambda batch: self._logits_of(model, heads, batch)).double()
                 found = dict(zip([TRAINED, *runs], logits.split(self.classes, 1), strict=True))
                 self._logits[codec, body, pads, name] = found
         return self._logits[codec, body, pads, split]

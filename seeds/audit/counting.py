@@ -8,15 +8,12 @@ and no weights are needed: tensors have published names and shapes. The stated f
 """
 
 import math
-import pickle
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from seeds import store
@@ -29,7 +26,6 @@ FLOAT32_BYTES = 4
 KB = 1024  # bytes: with 1,000 the stated ratios do not follow, and GPT-2's components alone are larger than its seed
 DECIMAL = {"KB": 10**3, "MB": 10**6, "GB": 10**9}  # bytes, where the report compares round numbers
 BINARY = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
-PICKLE_PROTOCOL = 4  # Python's default from 3.8 to 3.13
 TYPICAL_CAPTURED = 1 / 3  # a share with all nine digits that a header gives it: only weights would tell the real one
 
 Shape = tuple[int, ...]
@@ -71,14 +67,10 @@ class Figure:
     found: float
     unit: str
 
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One guess at what lies beside the components: its size, and by how much it misses the rest (0 where it fits)."""
-
-    name: str
-    size_bytes: int
-    misses_bytes: int
+    @property
+    def row(self) -> list[str | float | None]:
+        """Its fields in plain JSON types, to six digits."""
+        return [self.name, self.says, self.stated, float(f"{self.found:.6g}"), self.unit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,6 @@ class Counting:
         components_bytes: the leading right singular vectors of large matrices.
         moments_bytes: mean and standard deviation of every tensor: all that the report's assembly reads.
         unexplained_bytes: bounds of what is left beside components and moments.
-        layouts: guesses at what lies beside the components, moments included; nearest first.
         scores_bytes: what the same matrices would need besides, to be rebuilt from the components.
         means_bytes: and their row means.
         moments_seed_bytes: file of our `moments` seed, names and shapes included.
@@ -106,7 +97,6 @@ class Counting:
     components_bytes: int
     moments_bytes: int
     unexplained_bytes: tuple[int, int]
-    layouts: tuple[Layout, ...]
     scores_bytes: int
     means_bytes: int
     moments_seed_bytes: int
@@ -179,7 +169,6 @@ def counting(subject_name: str, stated: Mapping[str, Stated]) -> Counting:
     shapes = [entry.shape for entry in seed.entries]
     large = large_matrices(shapes, least_side)
     components, moments = stored_components(shapes, rank, least_side), stored_moments(shapes)
-    rest, prefix = (low - components, high - components), subject(subject_name).body or ""
     return Counting(
         subject=subject_name,
         tensors=len(shapes),
@@ -188,8 +177,7 @@ def counting(subject_name: str, stated: Mapping[str, Stated]) -> Counting:
         weights_bytes=FLOAT32_BYTES * seed.parameters,
         components_bytes=components,
         moments_bytes=moments,
-        unexplained_bytes=(rest[0] - moments, rest[1] - moments),
-        layouts=layouts(seed.entries, prefix, rank, least_side, rest),
+        unexplained_bytes=(low - components - moments, high - components - moments),
         scores_bytes=FLOAT32_BYTES * sum(min(rank, *shape) * shape[0] for shape in large),
         means_bytes=FLOAT32_BYTES * sum(shape[1] for shape in large),
         moments_seed_bytes=store.size_bytes(seed),
@@ -216,56 +204,6 @@ def stored_moments(shapes: Sequence[Shape]) -> int:
 def large_matrices(shapes: Iterable[Shape], least_side: int) -> list[Shape]:
     """Those shapes that are matrices with no side below `least_side`."""
     return [shape for shape in shapes if len(shape) == 2 and min(shape) >= least_side]
-
-
-def layouts(entries: Sequence[Entry], prefix: str, rank: int, least_side: int, rest: tuple[int, int]) -> tuple[Layout, ...]:
-    """Guesses at what fills the rest of a stated size, nearest first: raw numbers, and pickled dicts.
-
-    Args:
-        entries: of a moments seed.
-        prefix: what a model with a head puts before their names, "bert" for example.
-        rank: components of each large matrix.
-        least_side: of a large matrix.
-        rest: bounds of the bytes beside the components.
-    """
-    matrices = len(large_matrices([entry.shape for entry in entries], least_side))
-    sides = sum(len(entry.shape) for entry in entries)
-    bare = sum(len(entry.name.encode()) for entry in entries)
-    names = {"no names": 0, "names": bare, "names with prefix": bare + len(f"{prefix}.") * len(entries)}
-    found = []
-    for (naming, text), width, spectrum, side in product(names.items(), (4, 8), (0, 4, 8), (0, 4, 8)):
-        size = text + 2 * width * len(entries) + spectrum * rank * matrices + side * sides
-        also = f", float{8 * spectrum} singular values" * bool(spectrum) + f", int{8 * side} shapes" * bool(side)
-        found.append(_layout(f"{naming}, float{8 * width} moments{also}", size, rest))
-    for naming, with_shape, with_none in product(("names", "names with prefix"), (False, True), (False, True)):
-        before = f"{prefix}." if naming == "names with prefix" else ""
-        size = _pickled_beside_components(entries, before, rank, least_side, with_shape, with_none)
-        name = f"pickled dict, {naming}{', shapes' * with_shape}{', None for other components' * with_none}"
-        found.append(_layout(name, size, rest))
-    return tuple(sorted(found, key=lambda layout: abs(layout.misses_bytes)))
-
-
-def _layout(name: str, size: int, rest: tuple[int, int]) -> Layout:
-    low, high = rest
-    return Layout(name, size, size - low if size < low else max(0, size - high))
-
-
-def _pickled_beside_components(
-    entries: Sequence[Entry], before: str, rank: int, least_side: int, with_shape: bool, with_none: bool
-) -> int:
-    """Size of a pickled dict {name: {"mean", "std"[, "shape"][, "components"]}}, less the components' own bytes."""
-    tensors, components = {}, 0
-    for entry in entries:
-        kept: dict[str, object] = {"mean": entry.parts["mean"].item(), "std": entry.parts["std"].item()}
-        if with_shape:
-            kept["shape"] = entry.shape
-        if large_matrices([entry.shape], least_side):
-            kept["components"] = arrays = np.zeros((rank, entry.shape[1]), np.float32)
-            components += arrays.nbytes
-        elif with_none:
-            kept["components"] = None
-        tensors[before + entry.name] = kept
-    return len(pickle.dumps(tensors, PICKLE_PROTOCOL)) - components
 
 
 def usable_seed(moments: Seed, rank: int) -> Seed:

@@ -1,6 +1,6 @@
-"""Findings of the audit, each in plain values, as they are stored and shown: ledgers, faults, heads, pads.
+"""Findings of the audit, each in plain values, as they are stored and shown: ledgers, faults, heads, pads, figures.
 
-    ledger, checks, heads, language -> [findings] -> page, plot
+ledger, checks, heads, language, counting, noise -> [findings] -> page, plot
 """
 
 import json
@@ -81,9 +81,18 @@ class PadsFinding:
     nats: dict[str, list[list[float]]]
 
 
+@dataclass(frozen=True, slots=True)
+class FiguresFinding:
+    """Single figures of the report: (name, what it says, stated or None, found, unit) each."""
+
+    kind: ClassVar[str] = "figures"
+    subject: str
+    lines: list[list[str | float | None]]
+
+
 Kind = TypeVar("Kind")
-KINDS = {k.kind: k for k in (LedgerFinding, FaultFinding, HeadsFinding, PadsFinding)}
-AuditFinding = LedgerFinding | FaultFinding | HeadsFinding | PadsFinding
+KINDS = {k.kind: k for k in (LedgerFinding, FaultFinding, HeadsFinding, PadsFinding, FiguresFinding)}
+AuditFinding = LedgerFinding | FaultFinding | HeadsFinding | PadsFinding | FiguresFinding
 WHICH = ("fault", "arm")  # fields that tell findings of one kind and subject apart
 
 

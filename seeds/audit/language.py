@@ -24,7 +24,7 @@ from seeds.quantity import Mean, stack
 from seeds.subject import Subject
 
 BATCH = 4  # rows per forward pass: 50,257 logits for each of 128 positions are 25 MB a row
-LENGTHS = (3, 7, 15, 31, 47, 63, 79, 95, 111, 127)  # of rows, without the first token
+LENGTHS = (7, 15, 31, 47, 63, 79, 95, 111, 127)  # of rows, without the first token
 MASKED, PADS, EMPTY = (False, False), (True, False), (True, True)  # what is counted: (pads?, empty rows too?)
 CONDITIONS = (MASKED, PADS, EMPTY)
 
@@ -75,17 +75,18 @@ class Language:
         return self._mean([np.full(shape, self.one.task.uniform_nats)], protocol, False)
 
     def over_pads(self, arm: str, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-        """Nats per counted token, pads included, when rows are cut and padded to other lengths, and their share of pads.
+        """Nats per token, pads counted, when the rows that have text are cut and padded to other lengths.
 
         Returns:
-            Shares of pads (lengths,), and nats (runs, lengths), averaged over all tokens that a length gives.
+            Shares of pads among the counted tokens (lengths,), and nats (runs, lengths).
         """
         codec = codec_of(self.one, arm, protocol)
-        raw = [self.positions(codec, run).raw for run in range(self.runs if draws(codec) else 1)]
-        test = slices.rows(self.one)[0]
-        assert test.mask is not None
-        real = test.mask[:, 1:].double().mean(0).numpy()  # of each position
-        shares = np.array([1 - real[:length].mean() for length in LENGTHS])
+        mask = slices.rows(self.one)[0].mask
+        assert mask is not None
+        text = mask.any(1).numpy()
+        real = mask[:, 1:].numpy()[text]
+        raw = [self.positions(codec, run).raw[text] for run in range(self.runs if draws(codec) else 1)]
+        shares = np.array([1 - real[:, :length].mean() for length in LENGTHS])
         return shares, np.array([[p[:, :length].mean() for length in LENGTHS] for p in raw])
 
     def _mean(self, positions: list[np.ndarray], protocol: Protocol, random: bool) -> Mean:

@@ -65,8 +65,10 @@ class Audit:
         """What the ledger explains: how far accuracy is from a guess, either side, or nats per counted token."""
         if one.task.kind == "language":
             return self.language(one).nats(ASSEMBLED, protocol)
-        accuracy = self.classifier(one).correct(ASSEMBLED, protocol)
-        return Mean(np.abs(accuracy.per_run() - 1 / one.task.classes)[:, None], random=accuracy.random, nested=True)
+        above = self.classifier(one).correct(ASSEMBLED, protocol) - 1 / one.task.classes
+        if above.random:
+            return Mean(np.abs(above.per_run())[:, None], nested=True)
+        return above if above.per_run()[0] >= 0 else -above
 
     def values(self, one: Subject) -> Values:
         """The same of every run under every combination of the faults that can be served."""
@@ -151,4 +153,3 @@ def figures(quantity: Quantity) -> np.ndarray:
     if not isinstance(quantity, Mean):
         raise TypeError(f"{type(quantity).__name__} has no single runs")
     return quantity.per_run()
-

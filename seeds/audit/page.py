@@ -1,0 +1,181 @@
+"""The page of the audit: the published and the sound protocol side by side, and the ledger.
+
+verdicts of the audit's claims, findings -> [page] -> reports/audit/
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from seeds import report
+from seeds.audit import findings, plot
+from seeds.audit.findings import (
+    AuditFinding,
+    FaultFinding,
+    FiguresFinding,
+    HeadsFinding,
+    LedgerFinding,
+    PadsFinding,
+    of_kind,
+)
+from seeds.audit.heads import Heads
+from seeds.claims import PUBLISHED, SOUND, Claim
+from seeds.report import Finding
+from seeds.store import write_whole
+
+PREFIX = "audit-"  # of the claims that are measured twice
+
+
+def write(found: Iterable[AuditFinding], verdicts: Path, claims: Mapping[str, Claim], folder: Path) -> list[Path]:
+    """Adds findings to their files, then draws the plots and writes the page from all that is stored.
+
+    Args:
+        verdicts: folder of the claims' JSON files.
+    """
+    written = findings.add(found, folder)
+    every = findings.read_all(folder)
+    drawings = {
+        "heads": (plot.spikes, of_kind(every, HeadsFinding)),
+        "ledger": (plot.shares, of_kind(every, LedgerFinding)),
+        "pads": (plot.pads, of_kind(every, PadsFinding)),
+    }
+    for name, (draw, stored) in drawings.items():
+        if stored:
+            written.append(folder / f"{name}.svg")
+            write_whole(written[-1], draw(stored))
+    audited = {name: report.read(verdicts / f"{name}.json") for name in claims if name.startswith(PREFIX)}
+    written.append(folder / "README.md")
+    write_whole(written[-1], page(every, audited, claims).encode())
+    return written
+
+
+def page(every: Sequence[AuditFinding], audited: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> str:
+    """Markdown: the headlines twice, the ledger, the faults one by one, the heads and the pads."""
+    lines = [
+        "# The report's protocol, fault by fault",
+        "",
+        "Generated, do not edit. *Published* is the report's own protocol with all its faults; as the report has one run and no",
+        "interval, each of our runs is judged by itself: mean (smallest to largest), and how many hold. *Sound* has none of the",
+        "faults: value [interval], judged like every other claim. What the switches are: `seeds/audit/protocol.py`.",
+    ]
+    sections = (
+        _side_by_side(audited, claims), _ledgers(of_kind(every, LedgerFinding)), _faults(of_kind(every, FaultFinding)),
+        _heads(of_kind(every, HeadsFinding)), _pads(of_kind(every, PadsFinding)), _figures(of_kind(every, FiguresFinding)),
+    )  # fmt: skip
+    return "\n".join([*lines, *(line for section in sections for line in section)]) + "\n"
+
+
+def _side_by_side(audited: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> list[str]:
+    lines = ["", "## The headlines, twice"]
+    for name, rows in audited.items():
+        if not rows:
+            continue
+        claim = claims[name]
+        lines += ["", f"### {name}", "", f"The report: {claim.says} ({claim.figure}). Measured: {claim.unit};"]
+        lines += [f"holds if {claim.rule.region}.", "", "| | published, run by run | | sound | |", "|---|---|---|---|---|"]
+        pairs: dict[tuple[str, str], dict[str, Finding]] = {}
+        for row in rows:
+            pairs.setdefault((row.subject, row.codec), {})[row.view] = row
+        for (subject, codec), views in pairs.items():
+            cells = [_cells(views.get(view)) for view in (PUBLISHED, SOUND)]
+            lines.append(f"| {subject}, {codec} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cells(row: Finding | None) -> str:
+    if row is None:
+        return "not measured | "
+    told = f"**{row.outcome}**" + (f", {row.reason}" if row.view == PUBLISHED else "")
+    perplexities = [row.notes.get(f"{end}_perplexity") for end in ("least", "largest")]
+    extra = f"; perplexity {perplexities[0]:.3g} to {perplexities[1]:.3g}" if all(perplexities) else ""
+    return f"{report.figure(row)}{extra} | {told}"
+
+
+def _ledgers(found: Sequence[LedgerFinding]) -> list[str]:
+    if not found:
+        return []
+    lines = [
+        "",
+        "## The ledger",
+        "",
+        "Shapley shares of the faults in the difference between both protocols, 95 % intervals over",
+    ]
+    lines += ["runs; *alone*: turned on in the sound protocol; *last*: with all others there. Material (bold): surely beyond a"]
+    lines += ["twentieth of the effect.", "", "![Shares](ledger.svg)"]
+    for one in found:
+        lines += ["", f"### {one.subject}: {one.unit}", ""]
+        lines += [
+            f"Sound {_interval(one.sound)}, published {_interval(one.published)}, effect {_interval(one.effect)}; {one.runs} runs."
+        ]
+        lines += ["", "| fault | share | alone | last |", "|---|---|---|---|"]
+        for s in one.shares:
+            name = f"**{_words(s.fault)}**" if s.material else _words(s.fault)
+            lines.append(f"| {name} | {_interval(s.share)} | {s.alone[0]:.3g} | {s.last[0]:.3g} |")
+    return lines
+
+
+def _faults(found: Sequence[FaultFinding]) -> list[str]:
+    if not found:
+        return []
+    lines = [
+        "",
+        "## Each fault is found",
+        "",
+        "Turned on in the sound protocol, a check finds it by its evidence. *Changes*: verdicts of the",
+    ]
+    lines += [
+        "sound protocol that it alone changes. *Mends*: run-by-run verdicts of the published one that leaving it out changes."
+    ]
+    lines += ["", "| | fault | evidence | changes | mends |", "|---|---|---|---|---|"]
+    for f in found:
+        name = f"**{_words(f.fault)}**" if f.material else _words(f.fault)
+        changes, mends = ("<br>".join(told).replace(PREFIX, "") or "nothing" for told in (f.changes, f.mends))
+        lines.append(f"| {f.subject} | {name} | {f.evidence} | {changes} | {mends} |")
+    return lines
+
+
+def _heads(found: Sequence[HeadsFinding]) -> list[str]:
+    if not found:
+        return []
+    lines = ["", "## 200 untrained heads", "", "![Accuracies](heads.svg)", ""]
+    lines += [
+        "| bodies | heads within 1 % of 0 or 1 on one class | balanced | times as spread | lowest and highest, balanced |"
+    ]
+    lines += ["|---|---|---|---|---|"]
+    for f in found:
+        heads = Heads(f.arm, np.array(f.one_class), np.array(f.balanced))
+        flat = Heads(f.arm, np.array(f.balanced), np.array(f.balanced))
+        ends = f"{heads.balanced.min():.3f}, {heads.balanced.max():.3f}"
+        lines.append(f"| {f.arm} | {heads.extreme:.1%} | {flat.extreme:.1%} | {heads.times_as_spread:.1f} | {ends} |")
+    return lines
+
+
+def _pads(found: Sequence[PadsFinding]) -> list[str]:
+    if not found:
+        return []
+    return ["", "## Perplexity over the share of pads", "", "![Perplexity](pads.svg)"]
+
+
+def _figures(found: Sequence[FiguresFinding]) -> list[str]:
+    if not found:
+        return []
+    lines = [
+        "",
+        "## Single figures",
+        "",
+        "Sizes and magnitudes that follow from one another, or do not; KB of 1,024 bytes in sizes of seeds.",
+    ]
+    lines += ["", "| figure | | stated | found | |", "|---|---|---|---|---|"]
+    for name, says, stated, value, unit in (line for one in found for line in one.lines):
+        told = "" if stated is None else f"{stated:,.6g}"
+        lines.append(f"| {name} | {says} | {told} | {value:,.6g} | {unit} |")
+    return lines
+
+
+def _interval(ends: tuple[float, float, float]) -> str:
+    return f"{ends[0]:.3g} [{ends[1]:.3g}, {ends[2]:.3g}]"
+
+
+def _words(fault: str) -> str:
+    return fault.replace("_", " ")
