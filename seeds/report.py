@@ -228,7 +228,7 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
     if twice:
         lines += [
             "",
-            "| the report says | its figure | under its own protocol, run by run | under a sound one |",
+            "| the report says | its figure | by its own protocol, run by run | by a sound one |",
             "|---|---|---|---|",
         ]
     for name, by_view in twice.items():

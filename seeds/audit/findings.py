@@ -135,6 +135,7 @@ def read_all(folder: Path) -> list[AuditFinding]:
 
 
 def of_kind(found: Sequence[AuditFinding], kind: type[Kind]) -> list[Kind]:
+    """Those of one kind, in their order."""
     return [one for one in found if isinstance(one, kind)]
 
 

@@ -33,11 +33,6 @@ class Heads:
     balanced: np.ndarray
 
     @property
-    def extreme(self) -> float:
-        """Share of heads within 1 % of 0 or 1 on one class."""
-        return float(np.mean((self.one_class <= NEAR) | (self.one_class >= 1 - NEAR)))
-
-    @property
     def times_as_spread(self) -> float:
         """Standard deviation over heads on one class, over that on balanced rows."""
         return float(self.one_class.std() / self.balanced.std())
@@ -47,6 +42,11 @@ class Heads:
         shares = [np.abs(np.subtract.outer(a[:, 0], a[:, 0])) >= gap for a in (self.one_class, self.balanced)]
         pairs = np.triu_indices(len(self.one_class), 1)
         return float(shares[0][pairs].mean()), float(shares[1][pairs].mean())
+
+
+def extreme(accuracies: np.ndarray) -> float:
+    """Share of accuracies within 1 % of 0 or 1."""
+    return float(np.mean((accuracies <= NEAR) | (accuracies >= 1 - NEAR)))
 
 
 def heads(one: Subject, arm: str, measure: Measure) -> Heads:

@@ -19,11 +19,50 @@ from seeds.audit.findings import (
     PadsFinding,
     of_kind,
 )
-from seeds.audit.heads import Heads
+from seeds.audit.heads import Heads, extreme
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.report import Finding
 from seeds.store import write_whole
 
+HEAD: str = """\
+# The report's protocol, fault by fault
+
+Generated, do not edit. *Published* is the report's own protocol with all its faults; as the report has one run and no
+interval, each of our runs is judged by itself: mean (smallest to largest), and how many hold. *Sound* has none of the
+faults: value [interval], judged like every other claim. `seeds/audit/protocol.py` says what the switches are."""
+LEDGER: str = """
+## The ledger
+
+Shapley shares of the faults in the difference between both protocols, with 95 % intervals over runs. *Alone*: turned on in
+the sound protocol; *last*: with all the others there. Material (bold): surely beyond a twentieth of the effect.
+
+![Shares](ledger.svg)"""
+FAULTS: str = """
+## Each fault is found
+
+Turned on in the sound protocol, a check finds it by its evidence. *Changes*: verdicts of the sound protocol that it alone
+changes. *Mends*: run-by-run verdicts of the published one that leaving it out changes.
+
+| | fault | evidence | changes | mends |
+|---|---|---|---|---|"""
+HEADS: str = """
+## 200 untrained heads
+
+![Accuracies](heads.svg)
+
+| bodies | heads within 1 % of 0 or 1 on one class | balanced | times as spread | lowest and highest, balanced |
+|---|---|---|---|---|"""
+PADS: str = """
+## Perplexity over the share of pads
+
+![Perplexity](pads.svg)"""
+FIGURES: str = """
+## Single figures
+
+Sizes and magnitudes that follow from one another, or do not. Sizes of seeds are in KB of 1,024 bytes.
+
+| figure | | stated | found | |
+|---|---|---|---|---|"""
 PREFIX = "audit-"  # of the claims that are measured twice
 
 
@@ -52,13 +91,7 @@ def write(found: Iterable[AuditFinding], verdicts: Path, claims: Mapping[str, Cl
 
 def page(every: Sequence[AuditFinding], audited: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> str:
     """Markdown: the headlines twice, the ledger, the faults one by one, the heads and the pads."""
-    lines = [
-        "# The report's protocol, fault by fault",
-        "",
-        "Generated, do not edit. *Published* is the report's own protocol with all its faults; as the report has one run and no",
-        "interval, each of our runs is judged by itself: mean (smallest to largest), and how many hold. *Sound* has none of the",
-        "faults: value [interval], judged like every other claim. What the switches are: `seeds/audit/protocol.py`.",
-    ]
+    lines = HEAD.splitlines()
     sections = (
         _side_by_side(audited, claims), _ledgers(of_kind(every, LedgerFinding)), _faults(of_kind(every, FaultFinding)),
         _heads(of_kind(every, HeadsFinding)), _pads(of_kind(every, PadsFinding)), _figures(of_kind(every, FiguresFinding)),
@@ -93,80 +126,41 @@ def _cells(row: Finding | None) -> str:
 
 
 def _ledgers(found: Sequence[LedgerFinding]) -> list[str]:
-    if not found:
-        return []
-    lines = [
-        "",
-        "## The ledger",
-        "",
-        "Shapley shares of the faults in the difference between both protocols, 95 % intervals over",
-    ]
-    lines += ["runs; *alone*: turned on in the sound protocol; *last*: with all others there. Material (bold): surely beyond a"]
-    lines += ["twentieth of the effect.", "", "![Shares](ledger.svg)"]
+    lines = LEDGER.splitlines() if found else []
     for one in found:
         lines += ["", f"### {one.subject}: {one.unit}", ""]
-        lines += [
-            f"Sound {_interval(one.sound)}, published {_interval(one.published)}, effect {_interval(one.effect)}; {one.runs} runs."
-        ]
-        lines += ["", "| fault | share | alone | last |", "|---|---|---|---|"]
+        ends = {"Sound": one.sound, "published": one.published, "effect": one.effect}
+        lines += [f"{', '.join(f'{name} {_interval(e)}' for name, e in ends.items())}; {one.runs} runs.", ""]
+        lines += ["| fault | share | alone | last |", "|---|---|---|---|"]
         for s in one.shares:
-            name = f"**{_words(s.fault)}**" if s.material else _words(s.fault)
-            lines.append(f"| {name} | {_interval(s.share)} | {s.alone[0]:.3g} | {s.last[0]:.3g} |")
+            lines.append(f"| {_words(s.fault, s.material)} | {_interval(s.share)} | {s.alone[0]:.3g} | {s.last[0]:.3g} |")
     return lines
 
 
 def _faults(found: Sequence[FaultFinding]) -> list[str]:
-    if not found:
-        return []
-    lines = [
-        "",
-        "## Each fault is found",
-        "",
-        "Turned on in the sound protocol, a check finds it by its evidence. *Changes*: verdicts of the",
-    ]
-    lines += [
-        "sound protocol that it alone changes. *Mends*: run-by-run verdicts of the published one that leaving it out changes."
-    ]
-    lines += ["", "| | fault | evidence | changes | mends |", "|---|---|---|---|---|"]
+    lines = FAULTS.splitlines() if found else []
     for f in found:
-        name = f"**{_words(f.fault)}**" if f.material else _words(f.fault)
         changes, mends = ("<br>".join(told).replace(PREFIX, "") or "nothing" for told in (f.changes, f.mends))
-        lines.append(f"| {f.subject} | {name} | {f.evidence} | {changes} | {mends} |")
+        lines.append(f"| {f.subject} | {_words(f.fault, f.material)} | {f.evidence} | {changes} | {mends} |")
     return lines
 
 
 def _heads(found: Sequence[HeadsFinding]) -> list[str]:
-    if not found:
-        return []
-    lines = ["", "## 200 untrained heads", "", "![Accuracies](heads.svg)", ""]
-    lines += [
-        "| bodies | heads within 1 % of 0 or 1 on one class | balanced | times as spread | lowest and highest, balanced |"
-    ]
-    lines += ["|---|---|---|---|---|"]
+    lines = HEADS.splitlines() if found else []
     for f in found:
-        heads = Heads(f.arm, np.array(f.one_class), np.array(f.balanced))
-        flat = Heads(f.arm, np.array(f.balanced), np.array(f.balanced))
-        ends = f"{heads.balanced.min():.3f}, {heads.balanced.max():.3f}"
-        lines.append(f"| {f.arm} | {heads.extreme:.1%} | {flat.extreme:.1%} | {heads.times_as_spread:.1f} | {ends} |")
+        one_class, balanced = np.array(f.one_class), np.array(f.balanced)
+        spread = Heads(f.arm, one_class, balanced).times_as_spread
+        ends = f"{balanced.min():.3f}, {balanced.max():.3f}"
+        lines.append(f"| {f.arm} | {extreme(one_class):.1%} | {extreme(balanced):.1%} | {spread:.1f} | {ends} |")
     return lines
 
 
 def _pads(found: Sequence[PadsFinding]) -> list[str]:
-    if not found:
-        return []
-    return ["", "## Perplexity over the share of pads", "", "![Perplexity](pads.svg)"]
+    return PADS.splitlines() if found else []
 
 
 def _figures(found: Sequence[FiguresFinding]) -> list[str]:
-    if not found:
-        return []
-    lines = [
-        "",
-        "## Single figures",
-        "",
-        "Sizes and magnitudes that follow from one another, or do not; KB of 1,024 bytes in sizes of seeds.",
-    ]
-    lines += ["", "| figure | | stated | found | |", "|---|---|---|---|---|"]
+    lines = FIGURES.splitlines() if found else []
     for name, says, stated, value, unit in (line for one in found for line in one.lines):
         told = "" if stated is None else f"{stated:,.6g}"
         lines.append(f"| {name} | {says} | {told} | {value:,.6g} | {unit} |")
@@ -177,5 +171,6 @@ def _interval(ends: tuple[float, float, float]) -> str:
     return f"{ends[0]:.3g} [{ends[1]:.3g}, {ends[2]:.3g}]"
 
 
-def _words(fault: str) -> str:
-    return fault.replace("_", " ")
+def _words(fault: str, material: bool | None) -> str:
+    words = fault.replace("_", " ")
+    return f"**{words}**" if material else words

@@ -5,7 +5,7 @@ findings -> [plot] -> reports/audit/
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from seeds.audit.findings import HeadsFinding, LedgerFinding, PadsFinding
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLE = {"svg.hashsalt": "seeds", "font.size": 9}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "seeds", "font.size": 9}
 COLOURS = {"assembled": "C0", "fresh": "0.45", "original": "C2"}
 BINS = np.linspace(0.0, 1.0, 51)
 NATS_PER_DECADE = np.log(10.0)

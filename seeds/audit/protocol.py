@@ -7,7 +7,7 @@ Two of the report's ten faults are no switches: that all arms end at the ceiling
 arithmetic are none of measurement. This module knows no networks and no figures.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 
@@ -51,7 +51,7 @@ class Protocol:
         return cls(*(True for _ in fields(cls)))
 
     @classmethod
-    def of(cls, faults: Sequence[str] | frozenset[str]) -> "Protocol":
+    def of(cls, faults: Collection[str]) -> "Protocol":
         """With these faults, and no others.
 
         Raises:

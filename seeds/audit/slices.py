@@ -50,7 +50,7 @@ def counted(examples: Examples, protocol: Protocol) -> Examples:
 
 
 def rows(one: Subject) -> tuple[Examples, Examples]:
-    """Rows of text of a language model, each padded to 128 with the end token, a third of them empty: to score, to calibrate on.
+    """Rows of text, each padded to 128 with the end token, a third of them empty: to score, and to calibrate on.
 
     Raises:
         SubjectUnavailable: the data are not at hand.
@@ -61,6 +61,7 @@ def rows(one: Subject) -> tuple[Examples, Examples]:
 @cache
 def _documentation_rows() -> tuple[Examples, Examples]:
     end = docs_tokenizer().token_to_id("<start>")
+    assert end is not None
     splits = docs_text()
     return tuple(_padded(splits[name][::2], end) for name in ("test", "calibration"))  # pyright: ignore[reportReturnType]
 
