@@ -28,7 +28,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup zeroshot finetune roundtrip test benchmark report lint types matrix clean
+.PHONY: help setup zeroshot finetune audit roundtrip test benchmark report lint types matrix clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
@@ -40,6 +40,9 @@ zeroshot: $(VENV)/.test  ## what a seed keeps without any training; ARGS="--subj
 finetune: $(VENV)/.test  ## what fine-tuning makes of a seed; ARGS="--full" takes hours and resumes
 	$(BIN)/pytest -m finetune $(ARGS)
 
+audit: $(VENV)/.test  ## the report's own protocol, fault by fault
+	$(BIN)/pytest -m audit -n $(JOBS) $(ARGS)
+
 roundtrip: $(VENV)/.test  ## invariants of extract, store and assemble
 	$(BIN)/pytest -m roundtrip -n $(JOBS) $(ARGS)
 
@@ -50,7 +53,7 @@ benchmark: $(VENV)/.test  ## the speed of each stage, one process
 	$(BIN)/pytest --benchmark $(ARGS)
 
 report: $(VENV)/.test  ## judge all claims and write reports/
-	$(BIN)/pytest -m "zeroshot or finetune" -n $(JOBS) --report $(ARGS)
+	$(BIN)/pytest -m "zeroshot or finetune or audit" -n $(JOBS) --report $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -35,7 +35,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def pytest_addoption(parser):
     group = parser.getgroup("seeds")
     group.addoption("--benchmark", action="store_true", help="run the benchmarks, and only them (no workers)")
-    group.addoption("--hub", action="store_true", help="allow the network for data sets and tokenizers")
+    group.addoption("--hub", action="store_true", help="allow the network for data sets, tokenizers and original weights")
     group.addoption("--claim", action="append", default=[], metavar="NAME", help="only rows of this claim (repeatable)")
     group.addoption("--subject", action="append", default=[], metavar="NAME", help="only rows of this subject (repeatable)")
     group.addoption(
@@ -108,12 +108,11 @@ def _check_names(config):
     if config.option.codec:
         from seeds.codecs import parse
         from seeds.errors import SeedError
-        from seeds.measure import MIMETIC
 
-        for spec in config.option.codec:
+        claimed = {row.codec for claim in config.stash[KNOWN].values() for row in claim.rows}  # arms like "fresh" among them
+        for spec in sorted(set(config.option.codec) - claimed):
             try:
-                if spec not in (claims_module.LARGEST_PCA, MIMETIC):
-                    parse(spec)
+                parse(spec)
             except SeedError as error:
                 raise pytest.UsageError(str(error)) from None
 

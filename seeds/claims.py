@@ -13,6 +13,7 @@ from pathlib import Path
 from seeds.verdict import Outcome, Rule, Verdict
 
 LARGEST_PCA = "pca+vectors"  # in rows with a factor: the highest rank of that size
+NO_CODEC = (LARGEST_PCA, "original", "fresh")  # what rows name besides codecs: no row is made of them for the asking
 PUBLISHED, SOUND = "published", "sound"  # views: under the report's own protocol, run by run, and under a sound one
 LEVEL = 0.05  # of a claim's line; its rows share it
 
@@ -121,7 +122,7 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
             for codec in codecs
             if not row.factor
             and row.view not in (PUBLISHED, SOUND)
-            and codec != LARGEST_PCA
+            and codec not in NO_CODEC
             and (row.subject, codec) not in {(r.subject, r.codec) for r in rows}
         ]
         kept = listed + own

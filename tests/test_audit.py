@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seeds import claims
+from seeds import claims, store
 from seeds.audit import heads as heads_module
 from seeds.audit import slices
 from seeds.audit.checks import found_faults, require_sound
-from seeds.audit.classifier import ASSEMBLED
+from seeds.audit.classifier import ASSEMBLED, codec_of
 from seeds.audit.findings import FaultFinding, HeadsFinding, LedgerFinding, PadsFinding, ShareFinding, plain
 from seeds.audit.ledger import Ledger, ledger
 from seeds.audit.protocol import FAULTS, Protocol
@@ -85,7 +85,7 @@ def under_its_protocol(audit, row, report, **notes):
 @pytest.mark.claim("audit-accuracy")
 def test_an_assembled_classifier_keeps_nothing(row, audit, report):
     """The headline on BERT-tiny: 0.0 %, where two classes cannot be told apart and one of them is asked for."""
-    under_its_protocol(audit, row, report)
+    under_its_protocol(audit, row, report, **size(audit, row))
 
 
 @pytest.mark.claim("audit-original")
@@ -109,13 +109,20 @@ def test_ten_samples_and_ten_steps_are_enough(row, audit, report):
 @pytest.mark.claim("audit-perplexity")
 def test_an_assembled_language_model_knows_nothing(row, audit, report):
     """The headline on GPT-2."""
-    under_its_protocol(audit, row, report, **perplexities(audit, row))
+    under_its_protocol(audit, row, report, **perplexities(audit, row), **size(audit, row))
 
 
 @pytest.mark.claim("audit-worse-than-random")
 def test_an_assembled_language_model_is_worse_than_a_random_one(row, audit, report):
     """What the report concludes from the headline, without a random model."""
     under_its_protocol(audit, row, report, **perplexities(audit, row))
+
+
+def size(audit, row):
+    """How many times smaller the seed is that the protocol assembles from; a decoded one keeps more, and is larger."""
+    codec = codec_of(subject(row.subject), ASSEMBLED, Protocol.published() if row.view == PUBLISHED else Protocol.sound())
+    seed = audit.measure.seed(subject(row.subject), codec)
+    return {"times_smaller": 4 * seed.parameters / store.size_bytes(seed)}
 
 
 def perplexities(audit, row):
@@ -256,7 +263,7 @@ def test_the_perplexities_of_the_report_come_from_its_protocol(subject_name, aud
 def test_perplexity_depends_on_the_share_of_pads(subject_name, audit, record_property):
     """Longer rows have more pads; the longest are those of the published protocol."""
     one = subject(subject_name)
-    arms = {"assembled": ASSEMBLED, "fresh": FRESH} | ({} if one.body else {"original": ORIGINAL})
+    arms = {"assembled": ASSEMBLED, "fresh": FRESH} | ({"original": ORIGINAL} if original_at_hand(one) else {})
     published = Protocol.published()
     shares, _ = audit.language(one).over_pads(ASSEMBLED, published)
     nats = {name: audit.language(one).over_pads(arm, published)[1] for name, arm in arms.items()}
@@ -266,6 +273,26 @@ def test_perplexity_depends_on_the_share_of_pads(subject_name, audit, record_pro
     whole = audit.language(one).nats(ASSEMBLED, Protocol.of(published.faults - {"empty_rows"})).per_run()
     np.testing.assert_allclose(nats["assembled"][:, -1], whole, rtol=1e-9)
     record_property("audit", plain(PadsFinding(subject_name, shares.round(4).tolist(), rounded(nats))))
+
+
+def original_at_hand(one: Subject) -> bool:
+    try:
+        return one.body is None or bool(one.original_body())
+    except SubjectUnavailable:
+        return False
+
+
+@pytest.mark.parametrize("subject_name", LANGUAGE)
+def test_the_perplexity_of_the_original_comes_from_the_protocol_too(subject_name, audit):
+    """The report's GPT-2 has 3,298 where it is known to have 29.9. Pads alone at least double an original's perplexity."""
+    one = subject(subject_name)
+    if not original_at_hand(one):
+        pytest.skip(f"weights of {one.hub_id}")
+    published, sound = (
+        np.exp(audit.language(one).nats(ORIGINAL, protocol).per_run()[0])
+        for protocol in (Protocol.published(), Protocol(uncalibrated=True))
+    )
+    assert published > 2 * sound
 
 
 def rounded(nats: dict[str, np.ndarray]) -> dict[str, list[list[float]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seeds.claims import LARGEST_PCA, LEVEL, load, narrowed
+from seeds.claims import LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, narrowed
 from seeds.codecs import parse
 from seeds.measure import MIMETIC
 from seeds.quantity import Interval
@@ -95,3 +95,17 @@ def test_an_expected_row_allows_that_outcome_only(outcome):
     verdict = Verdict(outcome, Interval(0.0, -1.0, 1.0), row.rule, 8, None, "because")
     assert row.allows(verdict) is (outcome is Outcome.HOLDS)
     assert replace(row, expected=None).allows(verdict)
+
+
+def test_a_codec_of_ones_own_makes_no_row_of_a_claim_under_two_protocols():
+    """The report's protocol has one codec; rows of the codecs that are listed stay."""
+    rows = CLAIMS["audit-perplexity"].rows
+    assert {row.view for row in rows} == {PUBLISHED, SOUND}
+    assert narrowed(rows, ["docs-gpt"], ["pca:5+vectors"], None) == []
+    assert narrowed(rows, ["docs-gpt"], ["pca:5+vectors", "pca:10"], None) == [r for r in rows if r.subject == "docs-gpt"]
+
+
+def test_a_codec_of_ones_own_makes_rows_of_other_views_all_the_same():
+    row = CLAIMS["zeroshot-perplexity"].rows[0]
+    rows = [replace(row, view=view) for view in ("raw", PUBLISHED, SOUND)]
+    assert [own.view for own in narrowed(rows, [], ["pca:5+vectors"], None)] == ["raw"]

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from seeds import report
-from seeds.claims import load
+from seeds.claims import PUBLISHED, SOUND, load
 from seeds.plot import retention_over_size
 from seeds.quantity import Counted, Interval
 from seeds.verdict import Outcome, Verdict
@@ -127,3 +127,66 @@ def test_a_counted_figure_has_no_interval():
     row = CLAIMS["seed-size"].rows[0]
     interval = Counted(157.5).interval(0.05)
     assert report.figure(report.finding(row, Verdict(Outcome.HOLDS, interval, row.rule, None, None, ""), {})) == "157.5"
+
+
+# -- claims under two protocols -------------------------------------------------------------------------------------------
+
+TWICE = CLAIMS["audit-perplexity"]
+
+
+def audited(view, outcome=Outcome.HOLDS, subject="docs-gpt"):
+    row = next(row for row in TWICE.rows if (row.view, row.subject) == (view, subject))
+    return report.finding(row, Verdict(outcome, Interval(0.5, 0.25, 1.0), row.rule, 8, None, "because"), {})
+
+
+def test_a_published_figure_is_shown_with_its_range_and_a_sound_one_with_its_interval():
+    published, sound = audited(PUBLISHED), audited(SOUND)
+    assert (published.view, sound.view) == (PUBLISHED, SOUND)
+    assert report.figure(published) == "0.5 (0.25 to 1)"
+    assert report.figure(sound) == "0.5 [0.25, 1]"
+    assert report.figure(replace(published, low=None, high=0.75)) == "0.5 (-inf to 0.75)"
+
+
+def test_a_claim_under_two_protocols_has_a_line_for_each_and_none_for_all():
+    rows = [audited(SOUND, Outcome.REFUTED), audited(PUBLISHED, Outcome.BY_RUN), audited(PUBLISHED, subject="gpt2")]
+    assert report.claim_lines(rows) == ["published: DEPENDS ON THE RUN (1 of 2 hold)", "sound: REFUTED (0 of 1 hold)"]
+    assert report.claim_lines(rows[:1]) == ["sound: REFUTED (0 of 1 hold)"]
+    text = "\n".join(report.table(rows, CLAIMS))
+    assert "published: DEPENDS ON THE RUN (1 of 2 hold)" in text
+    assert "all:" not in text
+
+
+def test_claims_under_two_protocols_have_a_table_of_their_own():
+    rows = {TWICE.name: [audited(PUBLISHED, Outcome.BY_RUN), audited(SOUND)], CLAIM.name: [finding(CLAIM.rows[0])]}
+    first, second = "\n".join(report.summary_table(rows, CLAIMS)).split("\n\n")
+    assert first.splitlines()[2:] == [f"| {CLAIM.says} | {CLAIM.figure} | **HOLDS** | 1 of 1 hold |"]
+    by_view = "**DEPENDS ON THE RUN**, 0 of 1 hold | **HOLDS**, 1 of 1 hold"
+    assert second.splitlines()[2:] == [f"| {TWICE.says} | {TWICE.figure} | {by_view} |"]
+    assert {line.count("|") for line in second.splitlines()} == {5}
+
+
+def test_a_protocol_that_was_not_measured_is_said_to_be_so():
+    table = report.summary_table({TWICE.name: [audited(SOUND)]}, CLAIMS)
+    assert table[-1].endswith("| not measured | **HOLDS**, 1 of 1 hold |")
+
+
+def test_without_a_claim_under_two_protocols_there_is_one_table():
+    table = report.summary_table({CLAIM.name: [finding(CLAIM.rows[0])]}, CLAIMS)
+    assert len(table) == 3
+    assert "" not in table
+
+
+def test_findings_from_before_there_were_views_can_still_be_read(tmp_path):
+    path = tmp_path / f"{CLAIM.name}.json"
+    report.write([finding(CLAIM.rows[0])], CLAIMS, tmp_path, {})
+    content = json.loads(path.read_text())
+    del content["rows"][0]["view"]
+    path.write_text(json.dumps(content))
+    (found,) = report.read(path)
+    assert found == replace(finding(CLAIM.rows[0]), view="")
+
+
+def test_a_finding_keeps_the_view_of_its_row_in_its_file(tmp_path):
+    rows = [audited(PUBLISHED), audited(SOUND)]
+    report.write(rows, CLAIMS, tmp_path, {})
+    assert report.read(tmp_path / f"{TWICE.name}.json") == rows

@@ -131,7 +131,8 @@ def test_score_without_a_task_lists_the_choices(seeds, classifier):
     assert "docs-topic" in err
 
 
-def test_published_subjects_have_no_other_codec_and_no_score(seeds, tmp_path):
+def test_published_subjects_have_no_other_codec_and_no_score(seeds, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))  # whatever lies in the real one
     assert "allowed: moments" in refusal(seeds("extract", "gpt2", "--codec", "exact", "-o", tmp_path / "seed"))
     assert "only its moments" in refusal(seeds("score", "gpt2", "--task", "random-ids"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seeds.quantity import Interval, Mean, Quantity
-from seeds.verdict import Outcome, Rule, judge, judge_at_looks, summary
+from seeds.verdict import Outcome, Rule, judge, judge_at_looks, judge_singly, summary
 
 MARGIN = 0.05
 RULE = Rule(above=-math.inf, below=MARGIN, alpha=0.05)
@@ -231,3 +231,58 @@ def test_three_looks_find_equality_and_differences():
     rule = Rule(-MARGIN, MARGIN, 0.05)
     assert shares_at_looks(0.0, rule)[Outcome.HOLDS] >= 0.8
     assert shares_at_looks(2 * MARGIN, rule)[Outcome.REFUTED] >= 0.8
+
+
+# -- single runs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figures", "outcome", "told"),
+    [
+        ([0.0, 0.04, -1.0], Outcome.HOLDS, "3 of 3 single runs hold"),
+        ([0.04], Outcome.HOLDS, "1 of 1 single runs hold"),
+        ([0.06, 0.05, 2.0], Outcome.REFUTED, "0 of 3 single runs hold"),  # the margin itself is outside the region
+        ([0.06], Outcome.REFUTED, "0 of 1 single runs hold"),
+        ([0.0, 0.06, 0.0], Outcome.BY_RUN, "2 of 3 single runs hold"),
+        ([0.06, 0.0], Outcome.BY_RUN, "1 of 2 single runs hold"),
+    ],
+)
+def test_single_runs_that_disagree_make_the_verdict_depend_on_the_run(figures, outcome, told):
+    verdict = judge_singly(figures, RULE)
+    assert (verdict.outcome, verdict.reason, verdict.runs) == (outcome, told, len(figures))
+
+
+def test_single_runs_have_both_ends_of_their_region():
+    rule = Rule(above=-MARGIN, below=MARGIN, alpha=0.05)
+    assert judge_singly([-0.06, 0.0, 0.06], rule).reason == "1 of 3 single runs hold"
+    assert judge_singly([-MARGIN, -0.06], rule).outcome is Outcome.REFUTED
+
+
+def test_the_interval_of_single_runs_is_their_range():
+    """Nothing is inferred: no level, no control, and no fewest number of runs."""
+    verdict = judge_singly([0.25, 0.0, 0.05], RULE)
+    assert (verdict.interval.low, verdict.interval.high) == (0.0, 0.25)
+    assert verdict.interval.value == pytest.approx(0.1)
+    assert verdict.assay is None
+    assert judge_singly([0.01], Rule(-math.inf, MARGIN, 0.05, assay_gap=0.3, needs_calibration=True)).outcome is Outcome.HOLDS
+
+
+@pytest.mark.parametrize("figures", [[], [0.0, math.nan], [math.inf], [-math.inf, 0.0]], ids=str)
+def test_no_figure_and_one_that_is_not_finite_are_refused(figures):
+    with pytest.raises(ValueError, match="out of range: finite, at least one") as raised:
+        judge_singly(figures, RULE)
+    assert str(figures) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "line"),
+    [
+        ([Outcome.HOLDS, Outcome.BY_RUN], (Outcome.BY_RUN, "1 of 2 hold")),
+        ([Outcome.BY_RUN, Outcome.NO_ASSAY], (Outcome.BY_RUN, "0 of 1 hold")),
+        ([Outcome.UNDECIDED, Outcome.BY_RUN], (Outcome.BY_RUN, "0 of 2 hold")),
+        ([Outcome.BY_RUN, Outcome.HOLDS, Outcome.REFUTED], (Outcome.REFUTED, "1 of 3 hold")),
+    ],
+)
+def test_one_row_that_depends_on_the_run_is_enough_for_the_line_unless_one_is_refuted(outcomes, line):
+    assert summary(outcomes) == line
+    assert summary(outcomes[::-1]) == line

@@ -122,6 +122,7 @@ def _cells(row: Finding | None) -> str:
     told = f"**{row.outcome}**" + (f", {row.reason}" if row.view == PUBLISHED else "")
     perplexities = [row.notes.get(f"{end}_perplexity") for end in ("least", "largest")]
     extra = f"; perplexity {perplexities[0]:.3g} to {perplexities[1]:.3g}" if all(perplexities) else ""
+    extra += f"; seed {times:,.3g} times smaller" if (times := row.notes.get("times_smaller")) else ""
     return f"{report.figure(row)}{extra} | {told}"
 
 

@@ -41,7 +41,7 @@ def shares(found: Sequence[LedgerFinding]) -> bytes:
     """Each fault's Shapley share of the effect, with its interval over runs; a panel per subject."""
     columns = 3
     rows = -(-len(found) // columns)
-    drawing = _figure(9.6, 0.6 + 2.4 * rows)
+    drawing = _figure(11.0, 0.6 + 2.4 * rows)
     panels = np.ravel(drawing.subplots(rows, columns, squeeze=False))
     for panel, one in zip(panels, found, strict=False):
         at = np.arange(len(one.shares))[::-1]
@@ -69,7 +69,11 @@ def pads(found: Sequence[PadsFinding]) -> bytes:
     for panel, one in zip(panels, found, strict=True):
         for arm, runs in one.nats.items():
             for index, run in enumerate(runs):
-                line = {"color": COLOURS[arm], "linewidth": 1.1, "label": f"{arm}, {len(runs)} runs" if not index else None}
+                line = {
+                    "color": COLOURS[arm],
+                    "linewidth": 1.1,
+                    "label": f"{arm}{f', {len(runs)} runs' * (len(runs) > 1)}" if not index else None,
+                }
                 panel.plot(100 * np.array(one.shares), np.array(run) / NATS_PER_DECADE, **line)
         panel.set_title(one.subject, fontsize=9)
         panel.set_xlabel("pads among counted tokens, % (rows of 8 to 128)")
