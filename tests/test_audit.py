@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from seeds import claims, store
+from seeds.audit import counting, slices
 from seeds.audit import heads as heads_module
-from seeds.audit import slices
 from seeds.audit.checks import found_faults, require_sound
 from seeds.audit.classifier import ASSEMBLED, codec_of
 from seeds.audit.findings import FaultFinding, HeadsFinding, LedgerFinding, PadsFinding, ShareFinding, plain
 from seeds.audit.ledger import Ledger, ledger
-from seeds.audit.protocol import FAULTS, Protocol
+from seeds.audit.protocol import FAULTS, RANK, Protocol
 from seeds.audit.statements import Audit, figures, served
 from seeds.claims import PUBLISHED, Claim, Row
 from seeds.errors import ProtocolError, SubjectUnavailable
@@ -240,11 +240,13 @@ def test_untrained_heads_score_nothing_or_everything_on_one_class(subject_name, 
         0.95 if arm == FRESH else 0.3
     )  # of moments the distribution is printed; the issue is the spikes
     assert found.times_as_spread >= 10
-    lots, none = found.apart(gap=0.845 - 0.453)
-    assert lots > 0.3
-    assert none == 0
+    stated = counting.load(HERE / "audit.toml")
+    gap = float(stated["original-accuracy"].figure - stated["original-accuracy-again"].figure) / 100
+    apart = found.apart(gap)
+    assert apart[0] > 0.3
+    assert apart[1] == 0
     kept = (found.one_class.round(4).tolist(), found.balanced.round(4).tolist())
-    record_property("audit", plain(HeadsFinding(subject_name, arm, *kept)))
+    record_property("audit", plain(HeadsFinding(subject_name, arm, *kept, gap, apart)))
 
 
 @pytest.mark.parametrize("subject_name", ["gpt2"])
@@ -303,5 +305,6 @@ def test_every_fault_that_can_be_served_is_served():
     """The ledger's faults and the two beside it are all there are; no fault is forgotten."""
     seen = {fault for name in SUBJECTS for fault in served(subject(name))} | set(ALWAYS_SERVED)
     assert seen == set(FAULTS)
+    assert int(counting.load(HERE / "audit.toml")["components"].figure) == RANK
     assert asdict(Protocol.published()) == dict.fromkeys(FAULTS, True)
     assert Outcome.BY_RUN not in {row.expected for claim in AUDITED.values() for row in claim.rows if row.view != PUBLISHED}

@@ -212,10 +212,10 @@ def test_counted_pads_are_found_and_masked_ones_are_not(rng_seed, count, vocabul
         row = np.arange(width) % vocabulary
         ids, mask = np.vstack([ids, row]), np.vstack([mask, np.ones_like(row)])
     counted = Examples(torch.from_numpy(ids), None, None, "test")
-    masked = replace(counted, mask=torch.from_numpy(mask).bool())
+    masked = replace(counted, mask=torch.from_numpy(mask.astype(bool)))
     everything = replace(counted, mask=torch.ones_like(counted.inputs, dtype=torch.bool))
 
-    pads = f"{(~masked.mask).sum()} of {ids.size} counted tokens repeat one token at the end of a row"
+    pads = f"{(mask == 0).sum()} of {ids.size} counted tokens repeat one token at the end of a row"
     assert CHECKS["pads_counted"](replace(SOUND, counted=counted)) == pads
     assert CHECKS["pads_counted"](replace(SOUND, counted=everything)) == pads
     assert CHECKS["pads_counted"](replace(SOUND, counted=masked)) is None

@@ -46,7 +46,7 @@ FAULT = FaultFinding(
     "toy", "one_class", True, "no class but 0", ("audit-nothing: REFUTED -> HOLDS", "audit-other: HOLDS -> NO ASSAY"), ()
 )
 QUIET = FaultFinding("toy", "one_run", None, "1 runs; at least 3 are needed", (), ("audit-nothing: HOLDS -> REFUTED",))
-HEADS = HeadsFinding("toy", "fresh", [[0.0, 1.0], [1.0, 0.02]], [[0.48, 0.5], [0.52, 0.51]])
+HEADS = HeadsFinding("toy", "fresh", [[0.0, 1.0], [1.0, 0.02]], [[0.48, 0.5], [0.52, 0.51]], 0.5, [0.75, 0.25])
 PADS = PadsFinding("toy", [0.0, 0.5], {"assembled": [[9.0, 3.0], [8.0, 12.0]], "fresh": [[7.0, 7.0]]})
 SIZES = FiguresFinding("report", [["ratio", "of sizes", 157.5, 1234.5678, "times"], ["head", "its bytes", None, 0.25, "KB"]])
 EVERY: tuple[AuditFinding, ...] = (LEDGER, FAULT, QUIET, HEADS, PADS, SIZES)
@@ -66,6 +66,11 @@ def shown(every: Sequence[AuditFinding] = (), audited: Sequence[Finding] = ()) -
 def line_of(text: str, begin: str) -> str:
     (line,) = (one for one in text.splitlines() if one.startswith(begin))
     return line
+
+
+def plots(text: str) -> set[str]:
+    """Files of the plots that a page shows."""
+    return set(re.findall(r"!\[.*?\]\((.*?)\)", text))
 
 
 def stored(one: AuditFinding) -> dict:
@@ -201,7 +206,7 @@ def test_a_fault_that_changes_no_verdict_says_nothing_changes():
 def test_heads_and_single_figures_are_counted_as_stored():
     """Three of four heads are extreme on one class, none on balanced rows: standard deviations are 0.495 and 0.0148."""
     text = shown([HEADS, SIZES])
-    assert "| fresh | 75.0% | 0.0% | 33.5 | 0.480, 0.520 |" in text
+    assert "| fresh | 75.0% | 0.0% | 33.5 | 0.480, 0.520 | 75% of pairs, balanced 25% |" in text
     assert "| ratio | of sizes | 157.5 | 1,234.57 | times |" in text
     assert "| head | its bytes |  | 0.25 | KB |" in text
 
@@ -240,7 +245,8 @@ def test_the_plots_are_xml_and_the_same_data_make_the_same_files(tmp_path):
     report.write([measured(PUBLISHED), measured(SOUND)], CLAIMS, verdicts, {})
     made = [write(EVERY, verdicts, CLAIMS, tmp_path / name) for name in ("first", "second")]
     assert [path.name for path in made[0]] == [path.name for path in made[1]]
-    assert {path.name for path in made[0] if path.suffix != ".json"} == {"README.md", "heads.svg", "ledger.svg", "pads.svg"}
+    drawn = {path.name for path in made[0] if path.suffix == ".svg"}
+    assert drawn == plots(shown(EVERY)) == {"heads.svg", "ledger.svg", "pads.svg"}
     for one, other in zip(*made, strict=True):
         assert one.read_bytes() == other.read_bytes()
         if one.suffix == ".svg":
@@ -275,7 +281,7 @@ def test_the_stored_page_is_made_of_the_stored_findings():
 
 def test_the_plots_of_the_stored_page_are_there():
     folder = ROOT / "reports" / "audit"
-    named = re.findall(r"!\[.*?\]\((.*?)\)", (folder / "README.md").read_text())
-    assert sorted(named) == sorted(path.name for path in folder.glob("*.svg"))
+    named = plots((folder / "README.md").read_text())
+    assert named == {path.name for path in folder.glob("*.svg")}
     for name in named:
         assert ElementTree.fromstring((folder / name).read_bytes()).tag.endswith("svg")

@@ -61,19 +61,18 @@ def classifier(measure):
 
 
 def some_text():
-    """Three rows of up to four tokens, padded with 9."""
-    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]]).bool()
-    return Examples(torch.tensor([[1, 2, 3, 9], [4, 5, 6, 7], [8, 9, 9, 9]]), None, mask, "text/test")
+    """Four rows of up to four tokens, padded with 9."""
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]]).bool()
+    return Examples(torch.tensor([[1, 2, 3, 9], [4, 5, 6, 7], [8, 9, 9, 9], [3, 0, 9, 9]]), None, mask, "text/test")
 
 
 @pytest.mark.parametrize("count", [2, 4, 20])
 def test_a_third_of_the_rows_is_empty(count):
-    text = some_text()[torch.arange(count) % 3]
+    text = some_text()[torch.arange(count) % 4]
     rows = slices._padded(text, end=0)
     assert rows.mask is not None
     assert rows.inputs.shape == rows.mask.shape == (1.5 * count, TOKENS)
     assert int((~rows.mask.any(1)).sum()) == count // 2
-    assert EMPTY == pytest.approx(1 / 3)
     assert rows.split != text.split
 
 
@@ -82,9 +81,9 @@ def test_padded_rows_hold_exactly_the_text_and_behind_it_the_end_token():
     rows = slices._padded(text, end=0)
     assert rows.mask is not None
     assert [row[real].tolist() for row, real in zip(rows.inputs, rows.mask, strict=True)] == [
-        [1, 2, 3], [4, 5, 6, 7], [8], [], []
+        [1, 2, 3], [4, 5, 6, 7], [8], [3, 0], [], []
     ]  # fmt: skip
-    assert rows.mask.sum(1).tolist() == [3, 4, 1, 0, 0]
+    assert rows.mask.sum(1).tolist() == [3, 4, 1, 2, 0, 0]
     assert (rows.mask.int().diff() <= 0).all(), "text comes first"
     assert (rows.inputs[~rows.mask] == 0).all()
 
@@ -93,12 +92,12 @@ def test_a_protocol_counts_the_text_alone_or_every_token_it_is_served():
     """Empty rows are served with pads only, or there would be nothing in them to count; inputs stay the same."""
     rows = slices._padded(some_text(), end=0)
     assert rows.mask is not None
-    real = rows.mask[:3]
+    real = rows.mask[:4]
     for faults, masks in {
         (): real,
-        ("pads_counted",): torch.ones(3, TOKENS),
+        ("pads_counted",): torch.ones(4, TOKENS),
         ("empty_rows",): rows.mask,
-        ("pads_counted", "empty_rows"): torch.ones(5, TOKENS),
+        ("pads_counted", "empty_rows"): torch.ones(6, TOKENS),
         ("one_class", "untrained_head", "uncalibrated", "no_fresh"): real,
     }.items():
         found = counted(rows, Protocol.of(faults))
@@ -106,12 +105,12 @@ def test_a_protocol_counts_the_text_alone_or_every_token_it_is_served():
         assert torch.equal(found.mask, masks.bool()), faults
         assert torch.equal(found.inputs, rows.inputs[: len(masks)])
         assert found.split == rows.split
-    assert rows.mask.sum() == 8, "the rows themselves are left as they are"
+    assert rows.mask.sum() == 10, "the rows themselves are left as they are"
 
 
 def test_a_protocol_takes_one_class_of_labelled_text_and_never_drops_a_row():
     """Rows without text keep their labels: they are dropped from language only."""
-    text = replace(slices._padded(some_text(), end=0), labels=torch.tensor([1, 2, 1, 2, 1]))
+    text = replace(slices._padded(some_text(), end=0), labels=torch.tensor([1, 2, 1, 2, 1, 2]))
     assert text.mask is not None
     assert torch.equal(counted(text, Protocol()).inputs, text.inputs)
     found = counted(text, Protocol(one_class=True))
@@ -177,7 +176,9 @@ def test_without_faults_of_scoring_accuracy_is_that_of_the_measurement(arm, prot
 
 def test_calibration_changes_some_answer(classifier):
     """The control of the test above: raw and calibrated figures are not the same by accident."""
-    found = (classifier.correct(ASSEMBLED, Protocol.of({"components_ignored", *more})).scores for more in ((), ("uncalibrated",)))
+    found = (
+        classifier.correct(ASSEMBLED, Protocol.of({"components_ignored", *more})).scores for more in ((), ("uncalibrated",))
+    )
     assert (np.subtract(*found) != 0).mean() > 0.01
 
 
@@ -230,7 +231,7 @@ def test_an_untrained_head_is_that_of_an_architecture_of_the_same_run(codec, cla
 
 def test_heads_are_the_same_for_the_same_run_and_no_other(measure):
     """However many runs there are and whatever was asked for before."""
-    protocol = Protocol(untrained_head=True)
+    protocol = Protocol(untrained_head=True, uncalibrated=True)
     few, many = Classifier(DIGITS, measure, 2), Classifier(DIGITS, measure, 4)
     many.correct(ASSEMBLED, DRAWN)
     one, other = (c.correct(ORIGINAL, protocol).scores for c in (few, many))
@@ -287,16 +288,17 @@ def test_the_head_is_the_last_linear_layer():
 def test_a_classifier_reads_pads_if_they_count(measure, monkeypatch):
     """To score and to calibrate: as the measurement does with examples that have no mask. And it makes a difference."""
     splits = slices.labelled(BERT)
-    test, calibration = splits[0][slice(0, None, 50)], splits[1][slice(0, None, 10)]
+    test, calibration = splits[0][slice(0, None, 50)], splits[1][slice(0, None, 5)]
     monkeypatch.setattr(slices, "labelled", lambda one: (test, calibration))
-    few, model = Classifier(BERT, measure, 1), measure.model(BERT, ORIGINAL, 0)
-    shown = evaluate_classifier(model, BERT.forward, *(replace(e, mask=None) for e in (test, calibration)))
-    logits = few.logits(ORIGINAL, 0, Protocol(pads_counted=True))
-    nats = functional.cross_entropy(logits, test.labels, reduction="none")  # pyright: ignore
-    np.testing.assert_allclose(nats, shown.calibrated_nats, atol=ROUNDING)
-    hidden = functional.cross_entropy(few.logits(ORIGINAL, 0, Protocol()), test.labels, reduction="none")  # pyright: ignore
-    np.testing.assert_allclose(hidden, evaluate_classifier(model, BERT.forward, test, calibration).calibrated_nats, atol=ROUNDING)
-    assert (nats - hidden).abs().max() > 0.01
+    few, nats = Classifier(BERT, measure, 1), {}
+    for arm in (ORIGINAL, FRESH):
+        for pads in (True, False):
+            shown = [replace(e, mask=None) if pads else e for e in (test, calibration)]
+            expected = evaluate_classifier(measure.model(BERT, arm, 0), BERT.forward, shown[0], shown[1])
+            logits = few.logits(arm, 0, Protocol(pads_counted=pads))
+            nats[arm, pads] = functional.cross_entropy(logits, test.labels, reduction="none")  # pyright: ignore
+            np.testing.assert_allclose(nats[arm, pads], expected.calibrated_nats, atol=ROUNDING)
+    assert (nats[ORIGINAL, True] - nats[ORIGINAL, False]).abs().max() > 0.01
 
 
 def test_where_only_moments_are_published_they_are_the_codec():
@@ -319,22 +321,28 @@ def few_rows(split, step):
 
 @pytest.fixture
 def language(measure, monkeypatch):
-    """docs-gpt on six rows of text and three empty ones, calibrated on four and two."""
-    served = few_rows("test", 20), few_rows("calibration", 12)[torch.arange(6)]
+    """docs-gpt on six rows of text and three empty ones, calibrated on five and two."""
+    served = few_rows("test", 20), few_rows("calibration", 6)
     monkeypatch.setattr(slices, "rows", lambda one: served)
     return Language(GPT, measure, 2)
 
 
-def plainly(model, examples, is_counted, beta=1.0):
-    """Mean nats of the counted positions behind the first, one row and one position at a time."""
-    nats = []
+def plainly(model, examples, is_counted):
+    """Logits (positions, vocabulary) float64 and next tokens, one row and one position behind the first at a time."""
+    logits, tokens = [], []
     for ids, mask in zip(examples.inputs, examples.mask, strict=True):
         with torch.inference_mode():
-            logits = model(input_ids=ids[None], attention_mask=mask[None]).logits[0].double()
+            row = model(input_ids=ids[None], attention_mask=mask[None]).logits[0].double()
         for at in range(1, len(ids)):
             if is_counted(mask, at):
-                nats.append(-float(functional.log_softmax(beta * logits[at - 1], 0)[ids[at]]))
-    return np.mean(nats)
+                logits.append(row[at - 1])
+                tokens.append(ids[at])
+    return torch.stack(logits), torch.stack(tokens)
+
+
+def mean_nats(found, beta=1.0):
+    logits, tokens = found
+    return functional.cross_entropy(beta * logits, tokens).item()
 
 
 COUNTED = {  # faults of text: whether the position of a row counts
@@ -351,11 +359,290 @@ def test_nats_are_those_of_a_loop_over_positions(arm, faults, language, measure)
     """As they come, and after the temperature that is best on what is counted in the calibration rows."""
     test, calibration = slices.rows(GPT)
     protocol = Protocol.of({"components_ignored", *faults})
-    codec = codec_of(GPT, arm, protocol)
-    raw = language.nats(arm, replace(protocol, uncalibrated=True)).per_run()
-    tuned = language.nats(arm, protocol).per_run()
+    raw, tuned = (language.nats(arm, p).per_run() for p in (replace(protocol, uncalibrated=True), protocol))
+    assert len(raw) == len(tuned) == (1 if arm == ORIGINAL else 2)
     for run in range(len(raw)):
-        model = measure.model(GPT, codec, run)
-        assert raw[run] == pytest.approx(plainly(model, test, COUNTED[faults]), abs=ROUNDING)
-        best = minimize_scalar(lambda b: plainly(model, calibration, COUNTED[faults], b), bounds=(0, 2), method="bounded").x  # noqa: B023
-        assert tuned[run] == pytest.approx(plainly(model, test, COUNTED[faults], best), abs=0.01)
+        model = measure.model(GPT, codec_of(GPT, arm, protocol), run)
+        found, fits = (plainly(model, examples, COUNTED[faults]) for examples in (test, calibration))
+        best = minimize_scalar(lambda beta, fits=fits: mean_nats(fits, beta), bounds=(0, 4), method="bounded").x  # pyright: ignore
+        assert raw[run] == pytest.approx(mean_nats(found), abs=ROUNDING)
+        assert tuned[run] == pytest.approx(mean_nats(found, best), abs=0.002), "the temperature is found to 0.001"
+
+
+def test_each_way_of_counting_has_a_temperature_of_its_own(language):
+    """The control of the test above: they are far apart for the original."""
+    found = sorted(language.positions(ORIGINAL, 0).inverse_temperatures.values())
+    assert (np.diff(found) > 0.02).all()
+
+
+def test_without_faults_of_counting_nats_are_those_of_the_measurement(language, measure):
+    """Of each row of text, weighted by its tokens."""
+    test, calibration = slices.rows(GPT)
+    assert test.mask is not None
+    assert calibration.mask is not None
+    text, fits = test[test.mask.any(1)], calibration[calibration.mask.any(1)]
+    score = evaluate_language_model(measure.model(GPT, ORIGINAL, 0), GPT.forward, text, fits)
+    raw, tuned = language.nats(ORIGINAL, RAW), language.nats(ORIGINAL, Protocol())
+    np.testing.assert_allclose(raw.scores, score.nats[None], atol=ROUNDING)
+    np.testing.assert_allclose(tuned.scores, score.calibrated_nats[None], atol=ROUNDING)
+    np.testing.assert_array_equal(raw.weights, score.weights)
+    assert raw.per_run()[0] == pytest.approx(np.average(score.nats, weights=score.weights), abs=ROUNDING)
+    assert raw.random is False
+
+
+@pytest.mark.parametrize(
+    ("pads", "empty", "rows", "tokens"), [(0, 0, 6, None), (0, 1, 6, None), (1, 0, 6, 127), (1, 1, 9, 127)]
+)
+def test_empty_rows_count_only_with_pads(pads, empty, rows, tokens, language):
+    found = language.nats(FRESH, Protocol(pads_counted=bool(pads), empty_rows=bool(empty)))
+    mask = slices.rows(GPT)[0].mask
+    assert mask is not None
+    assert found.scores.shape == (2, rows)
+    assert found.weights is not None
+    assert found.weights.tolist() == ([tokens] * rows if tokens else mask[:6, 1:].sum(1).tolist())
+
+
+def test_a_uniform_guess_is_the_logarithm_of_the_vocabulary(language):
+    for faults in COUNTED:
+        assert language.uniform(Protocol.of(faults)).per_run() == pytest.approx(np.log(2048), abs=1e-12)
+
+
+def test_the_unigram_is_that_of_the_task(language):
+    """On text as the measurement has it; where pads count, every pad costs what the start token costs."""
+    test = slices.rows(GPT)[0]
+    assert test.mask is not None
+    table, real = GPT.task.unigram_log_probabilities(), test.mask[:6, 1:]
+    found = language.unigram(Protocol())
+    np.testing.assert_allclose(found.scores[0], token_nats(table, test[test.mask.any(1)]), rtol=1e-12)
+    assert found.random is False
+    text = -table[test.inputs[:6, 1:][real]].sum()
+    end = -table[test.inputs[-1, 0]]
+    for faults, pads in {("pads_counted",): 6 * 127, ("pads_counted", "empty_rows"): 9 * 127}.items():
+        expected = (text + (pads - int(real.sum())) * end) / pads
+        assert language.unigram(Protocol.of(faults)).per_run() == pytest.approx(expected, rel=1e-12)
+
+
+def test_rows_at_the_longest_length_are_those_with_pads_counted(language):
+    shares, nats = language.over_pads(FRESH, Protocol.published())
+    whole = language.nats(FRESH, Protocol(pads_counted=True, uncalibrated=True))
+    assert LENGTHS[-1] == TOKENS - 1
+    assert nats.shape == (2, len(LENGTHS))
+    np.testing.assert_allclose(nats[:, -1], whole.per_run(), rtol=1e-12)
+    mask = slices.rows(GPT)[0].mask
+    assert mask is not None
+    assert shares[-1] == pytest.approx(1 - int(mask[:6, 1:].sum()) / (6 * 127))
+
+
+def test_a_shorter_length_cuts_text_and_pads(language, measure):
+    """A loop over the positions below it; no row is so short that a pad is among the first of them."""
+    test = slices.rows(GPT)[0]
+    shares, nats = language.over_pads(ORIGINAL, RAW)
+    model = measure.model(GPT, ORIGINAL, 0)
+    for at in (0, 3):
+        found = plainly(model, test[slice(0, 6)], lambda mask, position, at=at: position <= LENGTHS[at])
+        assert nats[0, at] == pytest.approx(mean_nats(found), abs=ROUNDING)
+    assert shares[0] == 0
+    assert (np.diff(shares) >= 0).all()
+
+
+def test_rows_that_are_alike_are_read_once(language, monkeypatch):
+    """Three empty rows and two equal ones of text are one each; every protocol is served from one pass of a model."""
+    test, calibration = slices.rows(GPT)
+    twice = test[torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 8, 2])]
+    monkeypatch.setattr(slices, "rows", lambda one: (twice, calibration))
+    read, forward = [], docs_gpt.forward
+
+    def counting(model, ids, mask):
+        read.append(ids)
+        return forward(model, ids, mask)
+
+    monkeypatch.setattr(docs_gpt, "forward", counting)
+    found = [language.nats(ORIGINAL, Protocol.of(f)) for f in combined(["uncalibrated", "pads_counted", "empty_rows"])]
+    assert sum(map(len, read)) == len(calibration) + 6 + 1
+    assert torch.cat(read[1:]).unique(dim=0).shape == (7, TOKENS)
+    scores = found[-1].scores[0]
+    assert scores[9] == scores[2]
+    assert len(np.unique(scores[6:9])) == 1
+    assert len(np.unique(scores)) == 7
+
+
+def test_no_language_model_is_made_twice(language, asked):
+    for _ in range(2):
+        for faults in combined(["pads_counted", "empty_rows", "uncalibrated", "one_class"]):
+            for arm in (FRESH, ORIGINAL):
+                language.nats(arm, Protocol.of(faults))
+    assert asked == {(FRESH, 0): 1, (FRESH, 1): 1, (ORIGINAL, 0): 1}
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e6, 1e30], ids="{:g}".format)
+def test_cross_entropies_are_those_of_torch_and_leave_the_logits(scale):
+    """Float32 within rounding of the same in float64, relative to the largest logit; none of them overflows."""
+    logits = scale * torch.randn(40, 500, generator=torch.Generator().manual_seed(0))
+    targets, kept = torch.arange(40), logits.clone()
+    betas = [1.0, 0.0, 0.3, 7.0, 1 / scale, 1.0]
+    found = list(cross_entropies(logits, targets, betas))
+    for beta, nats in zip(betas, found, strict=True):
+        expected = functional.cross_entropy(beta * logits.double(), targets, reduction="none")
+        np.testing.assert_allclose(nats, expected, rtol=2e-6, atol=2e-6)
+    assert torch.equal(found[1], torch.full((40,), 500).double().log())
+    assert torch.equal(found[0], found[-1])
+    assert found[0].dtype == torch.float64
+    assert torch.equal(logits, kept)
+
+
+# -- ten samples ----------------------------------------------------------------------------------------------------------
+
+
+def reviews(split, count=12, rng_seed=0):
+    """Random ids of two classes in the order of a sorted file, half of the last two positions pads."""
+    ids = torch.randint(1, 1000, (2 * count, 8), generator=torch.Generator().manual_seed(rng_seed))
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    mask[::2, 6:] = False
+    return Examples(ids.where(mask, torch.tensor(0)), torch.arange(2).repeat_interleave(count), mask, f"reviews/{split}")
+
+
+@pytest.fixture
+def sorted_file(monkeypatch):
+    splits = {"test": reviews("test", rng_seed=1), "calibration": reviews("calibration", rng_seed=2)}
+    monkeypatch.setattr(hub, "imdb", lambda: splits)
+    return splits
+
+
+@pytest.mark.parametrize("one_class", [False, True])
+def test_ten_samples_are_of_one_class_or_in_balance(one_class):
+    """Another ten in each run, the same ten in another call, none of them twice."""
+    labels = torch.zeros(50, dtype=torch.long) if one_class else torch.arange(2).repeat_interleave(50)
+    found = [rows for _, rows in tiny._drawn(labels, Protocol(one_class=one_class), 6)]
+    assert [run for run, _ in tiny._drawn(labels, Protocol(one_class=one_class), 6)] == [*range(6)]
+    assert [len(set(rows)) for rows in found] == [10] * 6
+    assert [labels[torch.from_numpy(rows)].bincount(minlength=2).tolist() for rows in found] == [
+        [10, 0] if one_class else [5, 5]
+    ] * 6
+    assert len({frozenset(rows) for rows in found}) == 6
+    assert len(set().union(*found)) > 25
+    again = [rows for _, rows in tiny._drawn(labels, Protocol(one_class=one_class), 2)]
+    np.testing.assert_array_equal(again, found[:2])
+
+
+def lessons_of(protocol, monkeypatch, measure):
+    """What the runs are taught and asked, without the training; and the plan."""
+    seen = []
+
+    def instead(models, forward, kind, lessons, plan):
+        seen.extend([lessons, plan])
+        scores = np.zeros((len(models), 1, len(lessons[0].test)))
+        return Curves((10,), scores, scores, scores[0, 0], np.zeros((len(models), 10)), np.zeros(1))
+
+    monkeypatch.setattr(tiny, "finetune", instead)
+    found = tiny.accuracy_after(subject("bert-tiny"), FRESH, protocol, 2, measure)
+    assert len(found.scores) == 2
+    return seen
+
+
+@pytest.mark.parametrize("one_class", [False, True])
+def test_runs_are_taught_and_asked_one_class_or_both(one_class, sorted_file, monkeypatch, measure):
+    """Samples come from the split that is not scored."""
+    lessons, plan = lessons_of(Protocol(one_class=one_class), monkeypatch, measure)
+    assert (plan.budget.samples, plan.budget.steps, plan.budget.batch, plan.looks) == (10, 10, 10, (10,))
+    pool = {tuple(row) for row in sorted_file["calibration"].inputs.tolist()}
+    for run, lesson in enumerate(lessons):
+        assert lesson.run == run
+        assert {tuple(row) for row in lesson.labelled.inputs.tolist()} <= pool
+        assert lesson.labelled.labels.bincount(minlength=2).tolist() == ([10, 0] if one_class else [5, 5])
+        assert lesson.test.labels.bincount(minlength=2).tolist() == ([12, 0] if one_class else [12, 12])
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("one_class", [False, True])
+def test_no_review_is_taught_and_asked(one_class, monkeypatch, measure):
+    try:
+        lessons, _ = lessons_of(Protocol(one_class=one_class), monkeypatch, measure)
+    except SubjectUnavailable as missing:
+        pytest.skip(str(missing))
+    for lesson in lessons:
+        taught, asked = ({tuple(row) for row in examples.inputs.tolist()} for examples in (lesson.labelled, lesson.test))
+        assert len(taught) == 10
+        assert not taught & asked
+
+
+# -- untrained heads ------------------------------------------------------------------------------------------------------
+
+
+def small_bert(rng_seed, std):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=8, hidden_size=64, num_hidden_layers=0, num_attention_heads=1, max_position_embeddings=4,
+        initializer_range=std,
+    )  # fmt: skip
+    with rng(rng_seed):
+        return BertForSequenceClassification(config)
+
+
+@pytest.mark.parametrize("std", [0.02, 0.5])
+def test_heads_are_drawn_as_the_architecture_draws_them(std):
+    """Normal values of the stated spread and no bias: 12,800 of each, within five standard errors and the same to a KS test."""
+    models = [small_bert(rng_seed, std) for rng_seed in range(100)]
+    fresh = torch.cat([model.classifier.weight.detach().flatten() for model in models]).numpy()
+    drawn = torch.stack([heads_module._untrained(models[0], body, head) for body in range(20) for head in range(5)])
+    assert drawn.shape == (100, 2, 64)
+    values = drawn.flatten().numpy()
+    error = std / np.sqrt(len(values))
+    assert values.mean() == pytest.approx(0, abs=5 * error)
+    assert values.std() == pytest.approx(std, abs=5 * error / np.sqrt(2))
+    same, wider = (ks_2samp(values, scale * fresh) for scale in (1.0, 1.1))
+    assert same.pvalue > LEVEL  # pyright: ignore
+    assert wider.pvalue < LEVEL, "the control: a tenth more would be seen"  # pyright: ignore
+    assert all((model.classifier.bias == 0).all() for model in models)
+    assert len(drawn.flatten(1).unique(dim=0)) == 100
+    assert torch.equal(drawn[7], heads_module._untrained(models[1], 1, 2)), "of body 1, head 2, whatever the weights"
+
+
+def test_a_model_without_a_linear_classifier_has_no_such_heads():
+    model = nn.Module()
+    model.classifier, model.config = nn.Sequential(nn.Linear(2, 2)), SimpleNamespace(initializer_range=0.02)  # pyright: ignore
+    with pytest.raises(ProtocolError, match="no linear classifier with a stated init"):
+        heads_module._untrained(model, 0, 0)
+
+
+def test_heads_score_what_their_models_would(sorted_file, monkeypatch, measure):
+    """With each head in the model's place and no bias: accuracies of the file's first half, and of all of it."""
+    monkeypatch.setattr(heads_module, "BODIES", 2)
+    monkeypatch.setattr(heads_module, "PER_BODY", 4)
+    one, test = subject("bert-tiny"), sorted_file["test"]
+    found = heads_module.heads(one, FRESH, measure)
+    assert found.arm == FRESH
+    expected = torch.zeros(2, 4, 24, dtype=torch.float64)
+    for body in range(2):
+        model = measure.model(one, FRESH, body)
+        assert not model.classifier.bias.any()
+        for head in range(4):
+            model.classifier.weight.data = heads_module._untrained(model, body, head)
+            with torch.inference_mode():
+                named = model(input_ids=test.inputs, attention_mask=test.mask).logits.argmax(1)
+            expected[body, head] = named == test.labels
+    np.testing.assert_allclose(found.one_class, expected[:, :, :12].mean(2))
+    np.testing.assert_allclose(found.balanced, expected.mean(2))
+    assert found.one_class.std() > 0.1
+
+
+def test_extreme_is_within_a_hundredth_of_nothing_or_everything():
+    assert extreme(np.array([0.0, 0.01, 0.011, 0.5, 0.989, 0.99, 1.0, 0.2])) == 0.5
+    assert extreme(np.array([[0.0, 1.0], [1.0, 0.0]])) == 1.0
+    assert extreme(np.full((2, 3), 0.5)) == 0.0
+
+
+def test_bodies_are_apart_by_their_first_heads():
+    """Each pair of bodies once, the gap itself included; further heads of a body do not count."""
+    one_class = np.array([[0.0, 0.9], [1.0, 0.9], [0.25, 0.9], [0.75, 0.9]])
+    balanced = np.array([[0.5, 0.0], [0.5, 1.0], [0.5, 0.0], [1.0, 1.0]])
+    found = Heads(FRESH, one_class, balanced)
+    assert tuple(found.apart(0.5)) == (4 / 6, 3 / 6)
+    assert tuple(found.apart(0.75)) == (3 / 6, 0.0)
+    assert tuple(found.apart(0.76)) == (1 / 6, 0.0)
+
+
+def test_times_as_spread_is_over_all_heads():
+    """Standard deviations 0.5 and 0.05, over bodies and heads alike."""
+    found = Heads(FRESH, np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.45, 0.55], [0.45, 0.55]]))
+    assert found.times_as_spread == pytest.approx(10)

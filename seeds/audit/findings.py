@@ -62,13 +62,20 @@ class FaultFinding:
 
 @dataclass(frozen=True, slots=True)
 class HeadsFinding:
-    """Accuracies of untrained heads, (bodies, heads) each."""
+    """Accuracies of untrained heads, (bodies, heads) each.
+
+    Args:
+        gap: between two runs of the report's original, as a fraction.
+        apart: share of pairs of bodies whose heads differ by that much: on one class, and balanced.
+    """
 
     kind: ClassVar[str] = "heads"
     subject: str
     arm: str
     one_class: list[list[float]]
     balanced: list[list[float]]
+    gap: float
+    apart: list[float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,11 @@ class Heads:
         """Standard deviation over heads on one class, over that on balanced rows."""
         return float(self.one_class.std() / self.balanced.std())
 
-    def apart(self, gap: float) -> tuple[float, float]:
+    def apart(self, gap: float) -> list[float]:
         """Share of pairs of bodies whose first heads' accuracies differ by `gap` or more: on one class, and balanced."""
-        shares = [np.abs(np.subtract.outer(a[:, 0], a[:, 0])) >= gap for a in (self.one_class, self.balanced)]
         pairs = np.triu_indices(len(self.one_class), 1)
-        return float(shares[0][pairs].mean()), float(shares[1][pairs].mean())
+        differences = (np.abs(np.subtract.outer(a[:, 0], a[:, 0]))[pairs] for a in (self.one_class, self.balanced))
+        return [float(np.mean(each >= gap)) for each in differences]
 
 
 def extreme(accuracies: np.ndarray) -> float:

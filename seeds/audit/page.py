@@ -50,8 +50,8 @@ HEADS: str = """
 
 ![Accuracies](heads.svg)
 
-| bodies | heads within 1 % of 0 or 1 on one class | balanced | times as spread | lowest and highest, balanced |
-|---|---|---|---|---|"""
+| bodies | within 1 % of 0 or 1 on one class | balanced | times as spread | ends, balanced | as far apart as two originals |
+|---|---|---|---|---|---|"""
 PADS: str = """
 ## Perplexity over the share of pads
 
@@ -151,8 +151,9 @@ def _heads(found: Sequence[HeadsFinding]) -> list[str]:
     for f in found:
         one_class, balanced = np.array(f.one_class), np.array(f.balanced)
         spread = Heads(f.arm, one_class, balanced).times_as_spread
+        pairs = f"{f.apart[0]:.0%} of pairs, balanced {f.apart[1]:.0%}"
         ends = f"{balanced.min():.3f}, {balanced.max():.3f}"
-        lines.append(f"| {f.arm} | {extreme(one_class):.1%} | {extreme(balanced):.1%} | {spread:.1f} | {ends} |")
+        lines.append(f"| {f.arm} | {extreme(one_class):.1%} | {extreme(balanced):.1%} | {spread:.1f} | {ends} | {pairs} |")
     return lines
 
 
