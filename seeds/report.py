@@ -24,7 +24,7 @@ class Finding:
     """One row's verdict in plain JSON types; infinite limits are None.
 
     Args:
-        value, low, high: the quantity and its interval at `level`.
+        value, low, high: the quantity and its interval at `level`; infinite limits, and levels that are none, are None.
         assay: value and lower limit of the control, where the claim has one.
         notes: further figures, each under its own name and unit.
         view: of the row; of rows of one run each ("published") low and high are the range of the runs, and no interval.
@@ -39,7 +39,7 @@ class Finding:
     value: float | None
     low: float | None
     high: float | None
-    level: float
+    level: float | None
     region: str
     runs: int | None
     assay: list[float | None] | None
@@ -55,10 +55,11 @@ class Finding:
 def finding(row: Row, verdict: Verdict, notes: Mapping[str, float | int | str]) -> Finding:
     """A row's verdict as plain data."""
     i, control = verdict.interval, verdict.assay
+    level = None if verdict.singly else round(1 - 2 * verdict.rule.alpha, 6)
     rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in notes.items()}
     return Finding(
         row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
-        _plain(i.value), _plain(i.low), _plain(i.high), round(1 - 2 * verdict.rule.alpha, 6), row.rule.region, verdict.runs,
+        _plain(i.value), _plain(i.low), _plain(i.high), level, row.rule.region, verdict.runs,
         [_plain(control.value), _plain(control.low)] if control else None, verdict.reason, rounded,
         row.view,
     )  # fmt: skip
@@ -100,7 +101,7 @@ def figure(f: Finding) -> str:
     """The value with its interval, or the mean and the range of single runs."""
     if f.value is None:
         return f.reason
-    if f.low == f.high:
+    if f.low is not None and f.low == f.high:
         return f"{f.value:.4g}"
     if f.view == PUBLISHED:
         return f"{f.value:.4g} ({_end(f.low, '-inf')} to {_end(f.high, 'inf')})"

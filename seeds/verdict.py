@@ -60,7 +60,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with what it rests on; `assay` is the control's interval, `runs` None for deterministic rows."""
+    """An outcome with what it rests on.
+
+    Args:
+        interval: at the rule's level; the mean and the range of the runs where each was judged `singly`.
+        runs: None for deterministic rows.
+        assay: the control's interval.
+    """
 
     outcome: Outcome
     interval: Interval
@@ -68,10 +74,14 @@ class Verdict:
     runs: int | None
     assay: Interval | None
     reason: str
+    singly: bool = False
 
     def explain(self) -> str:
         i = self.interval
-        figure = f"{i.value:.4g} [{i.low:.4g}, {i.high:.4g}] at {1 - 2 * self.rule.alpha:.2%}"
+        ends = (
+            f"({i.low:.4g} to {i.high:.4g})" if self.singly else f"[{i.low:.4g}, {i.high:.4g}] at {1 - 2 * self.rule.alpha:.2%}"
+        )
+        figure = f"{i.value:.4g} {ends}"
         return f"{self.outcome}: {figure}, region {self.rule.region}, runs {self.runs or 'deterministic'}; {self.reason}"
 
 
@@ -105,7 +115,7 @@ def judge_singly(figures: Sequence[float], rule: Rule) -> Verdict:
     inside = sum(rule.above < f < rule.below for f in figures)
     outcome = {0: Outcome.REFUTED, len(figures): Outcome.HOLDS}.get(inside, Outcome.BY_RUN)
     spread = Interval(sum(figures) / len(figures), min(figures), max(figures))
-    return Verdict(outcome, spread, rule, len(figures), None, f"{inside} of {len(figures)} single runs hold")
+    return Verdict(outcome, spread, rule, len(figures), None, f"{inside} of {len(figures)} single runs hold", True)
 
 
 Measured = Callable[[int], tuple[Quantity, Quantity | None]]  # runs -> the quantity, and the assay if the rule has one

@@ -1,7 +1,6 @@
 """The audit: the report's headlines under its own protocol and under a sound one, and what each of its faults explains."""
 
-from dataclasses import asdict
-from math import exp
+from math import exp, log
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ import pytest
 from seeds import claims, store
 from seeds.audit import counting, slices
 from seeds.audit import heads as heads_module
+from seeds.audit.arms import ASSEMBLED, codec_of
 from seeds.audit.checks import found_faults, require_sound
-from seeds.audit.classifier import ASSEMBLED, codec_of
 from seeds.audit.findings import FaultFinding, HeadsFinding, LedgerFinding, PadsFinding, ShareFinding, plain
 from seeds.audit.ledger import Ledger, ledger
 from seeds.audit.protocol import FAULTS, RANK, Protocol
@@ -40,7 +39,8 @@ FAULTY = [(name, fault) for name in SUBJECTS for fault in (*served(subject(name)
 @pytest.fixture(scope="module")
 def audit(measure, pytestconfig):
     rows = [row for claim in AUDITED.values() for row in claim.rows]
-    return Audit(measure, {row.subject: pytestconfig.option.runs or row.runs for row in rows})
+    stated = {"gpt2": log(counting.load(HERE / "audit.toml")["perplexity-original"].figure)}
+    return Audit(measure, {row.subject: pytestconfig.option.runs or row.runs for row in rows}, stated)
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,6 @@ def _at_hand(request):
         return
     try:
         slices.labelled(one) if one.task.kind == "classification" else slices.rows(one)
-        if row is not None and row.codec == ORIGINAL:
-            one.original_body()
     except SubjectUnavailable as missing:
         pytest.skip(str(missing))
 
@@ -67,7 +65,7 @@ def _at_hand(request):
 def verdict_on(audit: Audit, row: Row, protocol: Protocol) -> Verdict:
     """The statement of a row under a protocol, judged run by run if that has one run."""
     one, statement = subject(row.subject), getattr(audit, row.claim.removeprefix("audit-").replace("-", "_"))
-    arm = (row.codec,) if row.claim in ("audit-original", "audit-tiny-budget") else ()
+    arm = (row.codec,) if row.claim == "audit-tiny-budget" else ()
     quantity, control = statement(one, protocol, *arm)
     if protocol.one_run:
         return judge_singly(figures(quantity).tolist(), row.rule)
@@ -84,13 +82,13 @@ def under_its_protocol(audit, row, report, **notes):
 
 @pytest.mark.claim("audit-accuracy")
 def test_an_assembled_classifier_keeps_nothing(row, audit, report):
-    """The headline on BERT-tiny: 0.0 %, where two classes cannot be told apart and one of them is asked for."""
+    """The headline on BERT-tiny: no accuracy at all, where one of two classes is asked for and none is told apart."""
     under_its_protocol(audit, row, report, **size(audit, row))
 
 
 @pytest.mark.claim("audit-original")
 def test_the_original_can_do_the_task(row, audit, report):
-    """The headline's denominator: 84.5 %, and 45.3 % in another run."""
+    """The headline's denominator, which differs by half from one run of the report to another."""
     under_its_protocol(audit, row, report)
 
 
@@ -114,8 +112,11 @@ def test_an_assembled_language_model_knows_nothing(row, audit, report):
 
 @pytest.mark.claim("audit-worse-than-random")
 def test_an_assembled_language_model_is_worse_than_a_random_one(row, audit, report):
-    """What the report concludes from the headline, without a random model."""
-    under_its_protocol(audit, row, report, **perplexities(audit, row))
+    """What the report concludes from the headline, without a random model. As they come, assembled models are worse: louder."""
+    as_they_come = Protocol(uncalibrated=True)
+    louder, _ = audit.worse_than_random(subject(row.subject), as_they_come)
+    raw = {"nats_over_fresh_as_they_come": float(figures(louder).mean())}
+    under_its_protocol(audit, row, report, **perplexities(audit, row), **(raw if row.view != PUBLISHED else {}))
 
 
 def size(audit, row):
@@ -191,8 +192,8 @@ def test_a_fault_is_caught_by_its_name(subject_name, fault, audit, ledger_of, re
     assert set(found) == {fault} | drawn | always, refused.value
 
     material = ledger_of(one)[fault].material if fault in served(one) else None
-    changes, mends = verdict_changes(audit, one, fault)
-    record_property("audit", plain(FaultFinding(subject_name, fault, material, found[fault], changes, mends)))
+    changes, without = verdict_changes(audit, one, fault)
+    record_property("audit", plain(FaultFinding(subject_name, fault, material, found[fault], changes, without)))
 
 
 @pytest.mark.parametrize("subject_name", SUBJECTS)
@@ -206,39 +207,34 @@ def test_the_fault_with_the_largest_share_changes_a_verdict(subject_name, audit,
 
 
 def verdict_changes(audit: Audit, one: Subject, fault: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Verdicts that a fault changes when it alone is there, and single-run ones that change when it alone is not."""
-    changes, mends = [], []
+    """Verdicts that a fault changes where it alone is there, and those of the published protocol that change without it."""
+    changes, without = [], []
     for name, claim in AUDITED.items():
-        rows = [row for row in claim.rows if row.subject == one.name and row.codec != ORIGINAL * (one.body is not None)]
-        if not rows or name == "audit-tiny-budget":  # a row that trains would train for each fault
+        row = next((row for row in claim.rows if row.subject == one.name), None)
+        if row is None or name == "audit-tiny-budget":  # a row that trains would train for each fault
             continue
-        sound, with_it, published, without_it = (
-            str(verdict_on(audit, rows[0], protocol).outcome)
-            for protocol in (
-                Protocol.sound(),
-                Protocol.of({fault}),
-                Protocol.published(),
-                Protocol.of(Protocol.published().faults - {fault}),
-            )
-        )
-        changes += [f"{name}: {sound} -> {with_it}"] if sound != with_it else []
-        mends += [f"{name}: {published} -> {without_it}"] if published != without_it else []
-    return tuple(changes), tuple(mends)
+        published = Protocol.published()
+        protocols = (Protocol.sound(), Protocol.of({fault}), published, Protocol.of(published.faults - {fault}))
+        before, after, as_published, mended = (str(verdict_on(audit, row, protocol).outcome) for protocol in protocols)
+        changes += [f"{name}: {before} -> {after}"] if before != after else []
+        without += [f"{name}: {as_published} -> {mended}"] if as_published != mended else []
+    return tuple(changes), tuple(without)
 
 
 # -- the report's kind of figures -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("subject_name", ["bert-tiny"])
-@pytest.mark.parametrize("arm", [FRESH, "moments"])
-def test_untrained_heads_score_nothing_or_everything_on_one_class(subject_name, arm, measure, record_property):
-    """200 heads on reviews of one class: two spikes. The same heads on both classes: a guess, without exception."""
+@pytest.mark.parametrize("arm", [FRESH, "moments", ORIGINAL])
+def test_untrained_heads_score_anything_on_one_class(subject_name, arm, measure, record_property):
+    """200 heads on reviews of one class: of fresh bodies two spikes. The same heads on both classes: near a guess."""
+    if arm == ORIGINAL and not original_at_hand(subject(subject_name)):
+        pytest.skip(f"weights of {subject(subject_name).hub_id}")
     found = heads_module.heads(subject(subject_name), arm, measure)
 
     assert found.one_class.size == 200
-    assert heads_module.extreme(found.one_class) >= (
-        0.95 if arm == FRESH else 0.3
-    )  # of moments the distribution is printed; the issue is the spikes
+    if arm == FRESH:
+        assert heads_module.extreme(found.one_class) >= 0.95
     assert found.times_as_spread >= 10
     stated = counting.load(HERE / "audit.toml")
     gap = float(stated["original-accuracy"].figure - stated["original-accuracy-again"].figure) / 100
@@ -286,13 +282,13 @@ def original_at_hand(one: Subject) -> bool:
 
 @pytest.mark.parametrize("subject_name", LANGUAGE)
 def test_the_perplexity_of_the_original_comes_from_the_protocol_too(subject_name, audit):
-    """The report's GPT-2 has 3,298 where it is known to have 29.9. Pads alone at least double an original's perplexity."""
+    """The report's is a hundred times what others found for GPT-2. Pads alone at least double an original's perplexity."""
     one = subject(subject_name)
     if not original_at_hand(one):
         pytest.skip(f"weights of {one.hub_id}")
     published, sound = (
         np.exp(audit.language(one).nats(ORIGINAL, protocol).per_run()[0])
-        for protocol in (Protocol.published(), Protocol(uncalibrated=True))
+        for protocol in (Protocol(pads_counted=True, uncalibrated=True), Protocol(uncalibrated=True))
     )
     assert published > 2 * sound
 
@@ -306,5 +302,4 @@ def test_every_fault_that_can_be_served_is_served():
     seen = {fault for name in SUBJECTS for fault in served(subject(name))} | set(ALWAYS_SERVED)
     assert seen == set(FAULTS)
     assert int(counting.load(HERE / "audit.toml")["components"].figure) == RANK
-    assert asdict(Protocol.published()) == dict.fromkeys(FAULTS, True)
     assert Outcome.BY_RUN not in {row.expected for claim in AUDITED.values() for row in claim.rows if row.view != PUBLISHED}

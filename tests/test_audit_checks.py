@@ -71,7 +71,7 @@ FAULTY = {  # a fault: what shows it and nothing else, and the evidence
     ),
     "one_run": ({"runs": 1}, "1 runs; at least 3 are needed"),
     "uncalibrated": ({"calibration": None}, "scores are as they come; no split calibrates them"),
-    "no_fresh": ({"arms": (ORIGINAL, ASSEMBLED)}, "the arms are original, pca:1+vectors; none is fresh"),
+    "no_fresh": ({"arms": (ORIGINAL, ASSEMBLED)}, "there is original, pca:1+vectors, and none of guess, unigram, fresh"),
 }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_few_equal_tokens_at_the_end_are_text(repeats):
 
 
 def test_tokens_that_repeat_elsewhere_are_text():
-    assert shows(counted=text([[0, 0, 0, 0, 1], [2, 0, 0, 0, 3]])) == {}
+    assert shows(counted=text([[0, 0, 0, 0, 1], [2, 0, 0, 3, 0]])) == {}
 
 
 def test_rows_may_be_padded_with_different_tokens():
@@ -305,3 +305,21 @@ def test_the_scored_split_may_not_calibrate():
 def test_a_fresh_arm_is_enough_whatever_else_there_is():
     assert shows(arms=(FRESH,)) == {}
     assert list(shows(arms=("freshly drawn",))) == ["no_fresh"]
+
+
+def test_text_that_ends_with_the_token_it_is_padded_with_is_no_pad():
+    """One end token is text; the mask hides the pads behind it."""
+    counted = text([[5, 6, 0, 0, 0, 0]])
+    masked = replace(counted, mask=torch.tensor([[True, True, True, False, False, False]]))
+    assert CHECKS["pads_counted"](replace(SOUND, counted=masked)) is None
+    assert CHECKS["pads_counted"](replace(SOUND, counted=counted)) is not None
+
+
+def test_a_constant_matrix_does_not_lie_in_its_components():
+    exhibit = replace(SOUND, assembled={"weight": torch.zeros(3, 3), **VECTORS})
+    assert (CHECKS["components_ignored"](exhibit) or "").startswith("1 of 1 matrices")
+
+
+def test_a_vector_that_is_missing_is_not_the_originals():
+    exhibit = replace(SOUND, assembled={"weight": MATRIX, "bias": VECTORS["bias"]})
+    assert CHECKS["norms_drawn"](exhibit) == "1 of 2 vectors are not the original's, gain for one"

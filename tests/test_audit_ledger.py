@@ -138,8 +138,6 @@ def test_every_figure_is_a_mean_over_paired_runs_with_its_interval_of_95_percent
     faults, values = game
     found, none, every = ledger(values, faults), frozenset(), frozenset(faults)
     stated: list[tuple[Interval, np.ndarray]] = [
-        (found.sound, values[none]),
-        (found.published, values[every]),
         (found.effect, values[every] - values[none]),
     ]
     for fault in faults:
@@ -272,3 +270,15 @@ def test_a_protocol_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         protocol.one_class = True  # pyright: ignore[reportAttributeAccessIssue]
     assert protocol == Protocol.sound()
+
+
+@pytest.mark.parametrize("odd", [np.zeros(3), np.array([0.0, np.nan])], ids=["other runs", "not a number"])
+def test_figures_that_cannot_be_paired_are_refused_by_name(odd):
+    values = {frozenset(): np.zeros(2), frozenset({"a"}): odd, frozenset({"b"}): np.ones(2), frozenset({"a", "b"}): np.ones(2)}
+    with pytest.raises(ValueError, match=r"under \['a'\] are out of range: 2 finite numbers"):
+        ledger(values, ["a", "b"])
+
+
+def test_a_fault_that_is_not_in_the_ledger_is_a_key_error():
+    with pytest.raises(KeyError, match="unheard"):
+        ledger({frozenset(): np.zeros(2), frozenset({"a"}): np.ones(2)}, ["a"])["unheard"]

@@ -200,7 +200,7 @@ def test_material_faults_are_bold_in_the_ledger_and_in_the_list():
 def test_a_fault_that_changes_no_verdict_says_nothing_changes():
     assert shown([FAULT]).endswith("| no class but 0 | nothing: REFUTED -> HOLDS<br>other: HOLDS -> NO ASSAY | nothing |\n")
     assert shown([QUIET]).endswith("| 1 runs; at least 3 are needed | nothing | nothing: HOLDS -> REFUTED |\n")
-    assert shown([replace(QUIET, mends=())]).endswith("| nothing | nothing |\n")
+    assert shown([replace(QUIET, without=())]).endswith("| nothing | nothing |\n")
 
 
 def test_heads_and_single_figures_are_counted_as_stored():

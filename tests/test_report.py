@@ -13,7 +13,7 @@ from seeds import report
 from seeds.claims import PUBLISHED, SOUND, load
 from seeds.plot import retention_over_size
 from seeds.quantity import Counted, Interval
-from seeds.verdict import Outcome, Verdict
+from seeds.verdict import Outcome, Verdict, judge_singly
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
@@ -190,3 +190,15 @@ def test_a_finding_keeps_the_view_of_its_row_in_its_file(tmp_path):
     rows = [audited(PUBLISHED), audited(SOUND)]
     report.write(rows, CLAIMS, tmp_path, {})
     assert report.read(tmp_path / f"{TWICE.name}.json") == rows
+
+
+def test_an_interval_without_limits_is_no_exact_figure():
+    verdict = Verdict(Outcome.UNDECIDED, Interval(0.5, -math.inf, math.inf), CLAIM.rows[0].rule, 4, None, "")
+    assert report.figure(report.finding(CLAIM.rows[0], verdict, {})) == "0.5 [-inf, inf]"
+
+
+def test_the_range_of_single_runs_has_no_level():
+    row = next(row for row in CLAIMS["audit-accuracy"].rows if row.view == PUBLISHED)
+    verdict = judge_singly([0.0, 1.0], row.rule)
+    assert report.finding(row, verdict, {}).level is None
+    assert verdict.explain().startswith("DEPENDS ON THE RUN: 0.5 (0 to 1), region")

@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from seeds.audit import slices
+from seeds.audit.arms import codec_of, draws
 from seeds.audit.protocol import Protocol
-from seeds.codecs import parse
 from seeds.data import Examples
 from seeds.evaluate import balanced, fit_temperature_and_bias, over_batches
-from seeds.measure import FRESH, ORIGINAL, PUBLISHED_ONLY, Measure
+from seeds.measure import FRESH, ORIGINAL, Measure
 from seeds.quantity import Mean, stack
 from seeds.subject import Subject
 
-ASSEMBLED = "assembled"  # the arm whose codec the protocol decides
 HEADS = 2**30  # plus the run: heads that no fresh body is initialised with
 
 TRAINED = -1  # number of the head that a model comes with
@@ -108,18 +107,6 @@ class Classifier:
             with wearing(model, head):
                 logits.append(read(states))
         return torch.cat(logits, 1)
-
-
-def codec_of(one: Subject, arm: str, protocol: Protocol) -> str:
-    """What an arm is made of under a protocol: a codec, "original" or "fresh"."""
-    if arm != ASSEMBLED:
-        return arm
-    return PUBLISHED_ONLY if one.body else protocol.codec
-
-
-def draws(codec: str) -> bool:
-    """Whether the bodies of this arm differ from run to run."""
-    return codec == FRESH or (codec != ORIGINAL and parse(codec).draws)
 
 
 def last_layer(model: nn.Module) -> nn.Linear:

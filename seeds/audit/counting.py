@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from seeds import store
+from seeds.audit.findings import Figure
 from seeds.errors import SeedError
 from seeds.seed import Entry, Parts, Seed
 from seeds.subject import subject
@@ -51,26 +52,6 @@ class Stated:
         """Whether a value is this figure, to the decimals given."""
         low, high = self.bounds
         return low <= Decimal(value) <= high
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the page: what the report states and what was found beside it, in the same unit.
-
-    Args:
-        stated: the report's figure; None where it gives none.
-    """
-
-    name: str
-    says: str
-    stated: float | None
-    found: float
-    unit: str
-
-    @property
-    def row(self) -> list[str | float | None]:
-        """Its fields in plain JSON types, to six digits."""
-        return [self.name, self.says, self.stated, float(f"{self.found:.6g}"), self.unit]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class FaultFinding:
     Args:
         evidence: what the check says that finds it.
         changes: verdicts that it changes there: "claim: before -> after".
-        mends: single-run verdicts of the published protocol that leaving it out changes, likewise.
+        without: verdicts of the published protocol that leaving it out changes, likewise.
     """
 
     kind: ClassVar[str] = "fault"
@@ -57,7 +57,7 @@ class FaultFinding:
     material: bool | None
     evidence: str
     changes: tuple[str, ...]
-    mends: tuple[str, ...]
+    without: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,26 @@ class PadsFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the page: what the report states and what was found beside it, in the same unit.
+
+    Args:
+        stated: the report's figure; None where it gives none.
+    """
+
+    name: str
+    says: str
+    stated: float | None
+    found: float
+    unit: str
+
+    @property
+    def row(self) -> list[str | float | None]:
+        """Its fields in plain JSON types, to six digits."""
+        return [self.name, self.says, self.stated, float(f"{self.found:.6g}"), self.unit]
+
+
+@dataclass(frozen=True, slots=True)
 class FiguresFinding:
     """Single figures of the report: (name, what it says, stated or None, found, unit) each."""
 
@@ -112,11 +132,16 @@ def from_plain(stored: dict) -> AuditFinding:
     """The finding that `plain` gave.
 
     Raises:
-        ValueError: it is of no known kind.
+        ValueError: it is of no known kind, or lacks a field.
     """
     if stored.get("kind") not in KINDS:
         raise ValueError(f"kind {stored.get('kind')!r} of an audit's finding is unknown; allowed: {', '.join(KINDS)}")
-    return KINDS[stored["kind"]](**{f.name: stored[f.name] for f in fields(KINDS[stored["kind"]])})
+    kind = KINDS[stored["kind"]]
+    if missing := [f.name for f in fields(kind) if f.name not in stored]:
+        raise ValueError(
+            f"a stored {stored['kind']} of the audit lacks {', '.join(missing)}; delete its file and measure again"
+        )
+    return kind(**{f.name: stored[f.name] for f in fields(kind)})
 
 
 def add(found: Iterable[AuditFinding], folder: Path) -> list[Path]:

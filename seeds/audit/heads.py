@@ -2,10 +2,11 @@
 
     protocol -> slices -> [heads] -> plot, page
 
-The report's original is a pre-trained body under a head that was never trained. Such a head names nearly always the same
-class, whichever it is, so on a slice of one class it scores 0 % or 100 %.
+The report's original is a pre-trained body under a head that was never trained. On a body that tells inputs hardly apart, as
+fresh ones do, such a head names one class, whichever it is: on a slice of one class it scores 0 % or 100 %.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,9 @@ class Heads:
 
     @property
     def times_as_spread(self) -> float:
-        """Standard deviation over heads on one class, over that on balanced rows."""
-        return float(self.one_class.std() / self.balanced.std())
+        """Standard deviation over heads on one class, over that on balanced rows; infinite if those are all alike."""
+        spread = float(self.balanced.std())
+        return float(self.one_class.std()) / spread if spread else math.inf
 
     def apart(self, gap: float) -> list[float]:
         """Share of pairs of bodies whose first heads' accuracies differ by `gap` or more: on one class, and balanced."""
@@ -50,10 +52,13 @@ def extreme(accuracies: np.ndarray) -> float:
 
 
 def heads(one: Subject, arm: str, measure: Measure) -> Heads:
-    """Accuracies of 200 untrained heads, five on each of 40 bodies of an arm ("fresh", or a codec), on IMDB.
+    """Accuracies of 200 untrained heads, five on each of 40 bodies of an arm, on IMDB cut at 64 tokens.
+
+    Args:
+        arm: "fresh", a codec, or "original", which has one body for all.
 
     Raises:
-        SubjectUnavailable: the reviews are not at hand.
+        SubjectUnavailable: the reviews, or the original's weights, are not at hand.
     """
     test = hub.imdb()["test"]
     assert test.labels is not None
@@ -70,7 +75,7 @@ def heads(one: Subject, arm: str, measure: Measure) -> Heads:
 
 def _untrained(model: nn.Module, body: int, head: int) -> Tensor:
     """Weights (classes, features) as the architecture draws them; its biases start at zero."""
-    layer, std = model.classifier, model.config.initializer_range  # pyright: ignore[reportAttributeAccessIssue]
+    layer, std = getattr(model, "classifier", None), getattr(getattr(model, "config", None), "initializer_range", None)
     if not isinstance(layer, nn.Linear) or not isinstance(std, float):
         raise ProtocolError(f"{type(model).__name__} has no linear classifier with a stated init")
     return torch.from_numpy(Draw(body, f"head/{head}").normal(tuple(layer.weight.shape), 0.0, std))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seeds.audit import slices
-from seeds.audit.classifier import codec_of, draws
+from seeds.audit.arms import codec_of, draws
 from seeds.audit.protocol import Protocol
 from seeds.data import Examples
 from seeds.errors import ProtocolError
@@ -119,11 +119,12 @@ class Language:
 
     def _nats(self, model: nn.Module, test: Examples, temperatures: list[float]) -> list[np.ndarray]:
         """Cross-entropy (rows, tokens - 1) of each inverse temperature; rows that are alike are read once."""
-        unique, where = test.inputs.unique(dim=0, return_inverse=True)
-        masks = torch.zeros_like(unique, dtype=torch.bool).index_copy_(0, where, test.mask)  # pyright: ignore
+        assert test.mask is not None
+        both, where = torch.cat([test.inputs, test.mask], 1).unique(dim=0, return_inverse=True)
+        unique, masks = both.chunk(2, 1)
         found = [[] for _ in temperatures]
         with torch.inference_mode():
-            for batch, mask in zip(unique.split(BATCH), masks.split(BATCH), strict=True):
+            for batch, mask in zip(unique.split(BATCH), masks.bool().split(BATCH), strict=True):
                 states, head = self.one.forward(model, batch, mask)
                 logits, targets = head(states[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()
                 if not torch.isfinite(logits).all():

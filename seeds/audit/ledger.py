@@ -45,16 +45,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Figures under the sound and the published protocol, and who made the difference."""
+    """What the published protocol adds to the sound one, and who made the difference. Intervals are over runs alone."""
 
-    sound: Interval
-    published: Interval
     effect: Interval
     shares: tuple[Share, ...]
     runs: int
 
     def __getitem__(self, fault: str) -> Share:
-        return next(s for s in self.shares if s.fault == fault)
+        return {s.fault: s for s in self.shares}[fault]
 
 
 def ledger(values: Values, faults: Sequence[str]) -> Ledger:
@@ -64,13 +62,15 @@ def ledger(values: Values, faults: Sequence[str]) -> Ledger:
         values: the figure of every run under every combination of `faults`, paired: run r is the same draw in all of them.
 
     Raises:
-        ValueError: a combination is missing, or there are fewer than two runs.
+        ValueError: a combination is missing, there are fewer than two runs, or not as many finite figures everywhere.
     """
     every = frozenset(faults)
     if missing := [sorted(c) for c in combined(faults) if c not in values]:
         raise ValueError(f"{len(missing)} of {2 ** len(every)} combinations are missing, {missing[0]} for one")
     if (runs := len(values[every])) < 2:
         raise ValueError(f"{runs} runs give no interval; at least 2")
+    if odd := [sorted(c) for c, v in values.items() if v.shape != (runs,) or not np.isfinite(v).all()]:
+        raise ValueError(f"figures under {odd[0]} are out of range: {runs} finite numbers, as under the others")
     effect = _over_runs(values[every] - values[frozenset()])
     shares = []
     for fault in faults:
@@ -85,7 +85,7 @@ def ledger(values: Values, faults: Sequence[str]) -> Ledger:
                 share.low > least or share.high < -least,
             )
         )
-    return Ledger(_over_runs(values[frozenset()]), _over_runs(values[every]), effect, tuple(shares), runs)
+    return Ledger(effect, tuple(shares), runs)
 
 
 def shapley(values: Values, faults: Sequence[str], fault: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeds.audit.counting import Figure
+from seeds.audit.findings import Figure
 from seeds.errors import SeedError
 from seeds.pca import PCA, column_pca
 from seeds.subject import subject

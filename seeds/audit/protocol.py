@@ -4,7 +4,8 @@
 
 `Protocol.published()` is the report's, `Protocol.sound()` ours; both are values of one type, and so is anything between.
 Two of the report's ten faults are no switches: that all arms end at the ceiling follows from `one_class`, and slips of
-arithmetic are none of measurement. This module knows no networks and no figures.
+arithmetic are none of measurement. Its third is two: `pads_counted` and `empty_rows`. This module knows no
+networks and no figures.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,12 +23,13 @@ class Protocol:
         one_class: a classifier is scored on the first rows of a file that is sorted by label.
         untrained_head: the classification head of every arm, the original's too, is drawn and never trained.
         pads_counted: pads count as text: a language model is scored on them, a classifier reads them.
-        empty_rows: rows without text are scored like others.
+        empty_rows: rows without text are scored like others, as far as pads are: alone it changes no figure.
         norms_drawn: vectors (norms and biases) are drawn from their moments, where they could be kept for nothing.
-        components_ignored: the components in the seed are not read when weights are assembled.
+        components_ignored: the components in the seed are not read when weights are assembled. Off, the seed is one that can
+            be decoded, with scores and row means too, so it is larger.
         one_run: one draw of each.
         uncalibrated: scores as they come, so that a model that is too loud looks as if it knew less.
-        no_fresh: nothing random is measured: neither a fresh model nor a unigram stands beside the assembled one.
+        no_fresh: the figure is held against nothing random: no guess, no unigram and no fresh model.
     """
 
     one_class: bool = False

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seeds.audit import slices
-from seeds.audit.checks import Exhibit
-from seeds.audit.classifier import ASSEMBLED, Classifier, codec_of, draws
+from seeds.audit.arms import ASSEMBLED, codec_of, draws
+from seeds.audit.checks import GUESS, UNIGRAM, Exhibit
+from seeds.audit.classifier import Classifier
 from seeds.audit.language import Language
 from seeds.audit.ledger import Values
 from seeds.audit.protocol import Protocol, combined
@@ -32,7 +33,7 @@ Stated = tuple[Quantity | None, Quantity | None]  # what is judged, and the cont
 def served(one: Subject) -> tuple[str, ...]:
     """The faults that change a figure of this subject and can be turned on and off with what is published of it.
 
-    `one_run` is the spread of every figure, and `no_fresh` changes what a figure is held against, not the figure.
+    `one_run` is the spread of every figure, and `no_fresh` changes what a model's figure is held against, not that figure.
     """
     faults = OF_CLASSIFIERS if one.task.kind == "classification" else OF_LANGUAGE
     without = (NEED_WEIGHTS if one.body else ()) + (ON_TEXT if one.name.startswith("digits") else ())
@@ -46,10 +47,12 @@ class Audit:
     Args:
         measure: models of every arm.
         runs: draws by the name of the subject.
+        stated_nats: cross-entropy that the report states for an original, by the name of the subject, with its pads counted.
     """
 
     measure: Measure
     runs: dict[str, int]
+    stated_nats: dict[str, float] = field(default_factory=dict)
     _classifiers: dict[str, Classifier] = field(default_factory=dict)
     _languages: dict[str, Language] = field(default_factory=dict)
 
@@ -94,7 +97,7 @@ class Audit:
             seed=None if one.body else self.measure.seed(one, Protocol.sound().codec),
             weights={} if one.body else one.original().state_dict(),
             assembled={} if one.body else self.measure.model(one, codec, 0).state_dict(),
-            arms=(ORIGINAL, codec) if protocol.no_fresh else (ORIGINAL, codec, FRESH),
+            arms=(codec,) if protocol.no_fresh else (codec, UNIGRAM, FRESH) if language else (codec, GUESS),
             runs=(1 if protocol.one_run else self.runs[one.name]) if draws(codec) else None,
         )
 
@@ -108,9 +111,9 @@ class Audit:
             return assembled, original
         return ((assembled - 1 / one.task.classes) / original if original else assembled - 1 / one.task.classes), original
 
-    def original(self, one: Subject, protocol: Protocol, arm: str = ORIGINAL) -> Stated:
-        """What the original scores above a guess; or an assembled body in its stead, where it is not published."""
-        return self._above_chance(one, protocol, arm if arm == ORIGINAL else ASSEMBLED), None
+    def original(self, one: Subject, protocol: Protocol) -> Stated:
+        """What the original scores above a guess."""
+        return self._above_chance(one, protocol), None
 
     def _above_chance(self, one: Subject, protocol: Protocol, arm: str = ORIGINAL) -> Mean:
         return self.classifier(one).correct(arm, protocol) - 1 / one.task.classes
@@ -129,14 +132,25 @@ class Audit:
         Where nothing random is measured, that is the original's perplexity over the assembled model's: the report has 1e-13.
         """
         language = self.language(one)
-        original = language.nats(ORIGINAL, protocol) if one.published_nats is None else one.published_nats
+        original = self._original_nats(one, protocol)
         assembled, unigram = language.nats(ASSEMBLED, protocol), language.unigram(protocol)
         if protocol.no_fresh:
-            return Mean(np.exp(-(assembled - original).per_run())[:, None], random=assembled.random, nested=True), None
+            return Mean(
+                np.exp(-(assembled - original).per_run())[:, None], random=assembled.random, nested=True
+            ), unigram - original
         return (unigram - assembled) / (unigram - original), unigram - original
 
+    def _original_nats(self, one: Subject, protocol: Protocol) -> Mean | float:
+        """Of the original, as published where its weights are not at hand: with pads counted, by the report itself."""
+        if one.published_nats is None:
+            return self.language(one).nats(ORIGINAL, protocol)
+        return self.stated_nats[one.name] if protocol.pads_counted else one.published_nats
+
     def worse_than_random(self, one: Subject, protocol: Protocol) -> Stated:
-        """Nats of the assembled model over those of a fresh one, or over a uniform guess."""
+        """Nats of the assembled model over those of a fresh one, or over a uniform guess.
+
+        Calibrated, a model that knows nothing is a uniform guess, and can hardly be worse than a fresh one.
+        """
         language = self.language(one)
         random = language.uniform(protocol) if protocol.no_fresh else language.nats(FRESH, protocol)
         return language.nats(ASSEMBLED, protocol) - random, None

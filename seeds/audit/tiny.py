@@ -1,4 +1,4 @@
-"""The tiny budget: ten samples and ten steps, drawn and scored as the report does, or in balance.
+"""The tiny budget: ten samples and ten steps, of one class as in the report, or in balance.
 
     protocol -> assemble -> [tiny: finetune] -> statements
 
@@ -23,7 +23,9 @@ RATE = 1e-3  # AdamW's default in torch, for every arm and protocol: the report'
 
 
 def accuracy_after(one: Subject, arm: str, protocol: Protocol, runs: int, measure: Measure) -> Mean:
-    """Accuracy of an arm on IMDB after ten samples and ten steps, one row per run.
+    """Accuracy of an arm on IMDB, cut at 64 tokens, after ten samples and ten steps, one row per run.
+
+    Of a protocol's faults only `one_class` plays a part: the head is trained with the rest.
 
     Raises:
         SubjectUnavailable: the reviews are not at hand.
