@@ -1,5 +1,6 @@
-"""Fixtures of the command line's tests: tiny models saved as folders, and commands run in this process."""
+"""Fixtures: tiny models saved as folders, commands run in this process, and counts of the models that were asked for."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,18 @@ def seeds(capsys, offline):
 def seed_file(seeds, classifier, tmp_path):
     assert seeds("extract", classifier, "--codec", "exact", "-o", tmp_path / "exact.seed")[0] == 0
     return tmp_path / "exact.seed"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How often each model was asked for: by arm and run."""
+    from seeds.measure import Measure
+
+    calls, model = Counter(), Measure.model
+
+    def counting(self, one, arm, run):
+        calls[arm, run] += 1
+        return model(self, one, arm, run)
+
+    monkeypatch.setattr(Measure, "model", counting)
+    return calls

@@ -1,6 +1,5 @@
 """Slices, and classifiers under any protocol: which examples count, whose head is worn, and what is drawn anew."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -27,19 +26,6 @@ RUNS = 3
 DIGITS, GPT, BERT = subject("digits-mlp"), subject("docs-gpt"), subject("docs-bert")
 ROUNDING = 2e-4  # nats: states of float32 in other batches
 RAW, DRAWN = Protocol(uncalibrated=True), Protocol(components_ignored=True)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """How often each model was asked for: by arm and run."""
-    calls, model = Counter(), Measure.model
-
-    def counting(self, one, arm, run):
-        calls[arm, run] += 1
-        return model(self, one, arm, run)
-
-    monkeypatch.setattr(Measure, "model", counting)
-    return calls
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Language models under any protocol: which positions count, against a plain transcription."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from seeds.audit.slices import TOKENS
 from seeds.data import docs_text
 from seeds.evaluate import evaluate_language_model, token_nats
 from seeds.library import docs_gpt
-from seeds.measure import FRESH, ORIGINAL, Measure
+from seeds.measure import FRESH, ORIGINAL
 from seeds.subject import subject
 
 pytestmark = pytest.mark.audit
@@ -25,19 +24,6 @@ pytestmark = pytest.mark.audit
 DIGITS, GPT, BERT = subject("digits-mlp"), subject("docs-gpt"), subject("docs-bert")
 ROUNDING = 2e-4  # nats: states of float32 in other batches
 RAW, DRAWN = Protocol(uncalibrated=True), Protocol(components_ignored=True)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """How often each model was asked for: by arm and run."""
-    calls, model = Counter(), Measure.model
-
-    def counting(self, one, arm, run):
-        calls[arm, run] += 1
-        return model(self, one, arm, run)
-
-    monkeypatch.setattr(Measure, "model", counting)
-    return calls
 
 
 # -- language -------------------------------------------------------------------------------------------------------------
