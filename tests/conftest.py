@@ -1,4 +1,4 @@
-"""Fixtures: tiny models saved as folders, commands run in this process, and counts of the models that were asked for."""
+"""Fixtures: tiny models as folders, commands run in this process, an empty cache, and counts of models that were asked for."""
 
 from collections import Counter
 from pathlib import Path
@@ -84,3 +84,19 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(Measure, "model", counting)
     return calls
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, offline):
+    """An empty local cache, off the network: whoever calls or waits fails, even if the caller hides it."""
+    import socket
+    import time
+
+    from huggingface_hub import constants
+
+    tried = []
+    for module, name in ((socket.socket, "connect"), (socket, "create_connection"), (socket, "getaddrinfo"), (time, "sleep")):
+        monkeypatch.setattr(module, name, lambda *values, name=name, **_: tried.append((name, values)))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    yield tmp_path / "hub"
+    assert not tried
