@@ -54,7 +54,7 @@ def shares(found: Sequence[LedgerFinding]) -> bytes:
         panel.set_title(
             f"{one.subject}, {one.runs} runs\n{one.sound[0]:.2g} sound, {one.published[0]:.2g} published", fontsize=9
         )
-        panel.set_xlabel(one.unit)
+        panel.set_xlabel(one.unit.replace(" from ", "\nfrom "))
     for panel in panels[len(found) :]:
         panel.set_axis_off()
     title = "What each fault adds on the way from the sound figure to the published one (red: material)"
