@@ -94,11 +94,11 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
         apart(test, calibration)
         with torch.inference_mode():
             logits, targets, _ = next_tokens(model, forward, calibration)
-        beta = fit_temperature(_finite(logits), targets)
+        beta = fit_temperature(finite(logits), targets)
 
     def nats_of(batch: Examples) -> Tensor:
         logits, targets, rows = next_tokens(model, forward, batch)
-        raw = functional.cross_entropy(_finite(logits), targets, reduction="none")
+        raw = functional.cross_entropy(finite(logits), targets, reduction="none")
         tuned = functional.cross_entropy(logits.mul_(beta), targets, reduction="none")
         return torch.stack([mean_per_row(raw, rows), mean_per_row(tuned, rows)], 1)
 
@@ -112,7 +112,7 @@ def features(model: nn.Module, forward: Forward, examples: Examples) -> np.ndarr
     def states_of(batch: Examples) -> Tensor:
         return pooled(forward(model, batch.inputs, batch.mask)[0], batch.mask)
 
-    return _finite(over_batches(examples, states_of)).numpy()
+    return finite(over_batches(examples, states_of)).numpy()
 
 
 def pooled(states: Tensor, mask: Tensor | None) -> Tensor:
@@ -149,7 +149,7 @@ def class_logits(model: nn.Module, forward: Forward, examples: Examples) -> Tens
         states, head = forward(model, batch.inputs, batch.mask)
         return head(states)
 
-    return _finite(over_batches(examples, logits_of)).double()
+    return finite(over_batches(examples, logits_of)).double()
 
 
 def next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,7 +166,8 @@ def mean_per_row(values: Tensor, rows: Tensor) -> Tensor:
     return torch.bincount(rows, values.double()) / torch.bincount(rows)
 
 
-def _finite(logits: Tensor) -> Tensor:
+def finite(logits: Tensor) -> Tensor:
+    """The outputs of a model as they are; `ProtocolError` if one is NaN or infinite."""
     if not torch.isfinite(logits).all():
         raise ProtocolError("the model's outputs are not finite: NaN or infinite logits cannot be scored")
     return logits

@@ -24,7 +24,6 @@ from seeds.quantity import Mean, stack
 from seeds.subject import Subject
 
 HEADS = 2**30  # plus the run: heads that no fresh body is initialised with
-
 TRAINED = -1  # number of the head that a model comes with
 
 

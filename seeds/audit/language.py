@@ -17,8 +17,7 @@ from seeds.audit import slices
 from seeds.audit.arms import codec_of, draws
 from seeds.audit.protocol import Protocol
 from seeds.data import Examples
-from seeds.errors import ProtocolError
-from seeds.evaluate import fit_temperature
+from seeds.evaluate import finite, fit_temperature
 from seeds.measure import Measure
 from seeds.quantity import Mean, stack
 from seeds.subject import Subject
@@ -126,9 +125,7 @@ class Language:
         with torch.inference_mode():
             for batch, mask in zip(unique.split(BATCH), masks.bool().split(BATCH), strict=True):
                 states, head = self.one.forward(model, batch, mask)
-                logits, targets = head(states[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()
-                if not torch.isfinite(logits).all():
-                    raise ProtocolError("the model's outputs are not finite: NaN or infinite logits cannot be scored")
+                logits, targets = finite(head(states[:, :-1]).flatten(0, 1)), batch[:, 1:].flatten()
                 for nats, each in zip(found, cross_entropies(logits, targets, temperatures), strict=True):
                     nats.append(each.view(len(batch), -1))
         return [torch.cat(nats)[where].numpy() for nats in found]

@@ -90,16 +90,6 @@ def principal_cosines(one: Tensor, other: Tensor) -> Tensor:
     return torch.linalg.svdvals(one.double() @ other.double().T).clamp(max=1.0)
 
 
-def overlap(one: Tensor, other: Tensor) -> float:
-    """Mean squared cosine of those angles: 1 for equal spans of equal size, rank / values on average for random ones."""
-    return principal_cosines(one, other).square().mean().item()
-
-
-def random_components(rank: int, values: int, rng: np.random.Generator) -> Tensor:
-    """Orthonormal rows whose span is uniformly distributed: (rank, values) float64."""
-    return torch.from_numpy(np.linalg.qr(rng.standard_normal((values, rank)))[0].T.copy())
-
-
 def read(vector: Tensor, copies: int, std: float, rank: int, rng: np.random.Generator) -> Reading:
     """Forms the PCA of noisy copies of a vector and looks for the vector in it.
 

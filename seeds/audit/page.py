@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seeds import report
+from seeds import hub, report
 from seeds.audit import findings, plot
 from seeds.audit.findings import (
     AuditFinding,
@@ -20,6 +20,7 @@ from seeds.audit.findings import (
     of_kind,
 )
 from seeds.audit.heads import Heads, extreme
+from seeds.audit.slices import TOKENS
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.report import Finding
 from seeds.store import write_whole
@@ -31,15 +32,16 @@ Generated, do not edit. *Published* is the report's own protocol with all its fa
 interval, each of our runs is judged by itself: mean (smallest to largest), and how many hold. *Sound* has none of the
 faults: value [interval], judged like every other claim. `seeds/audit/protocol.py` says what the switches are.
 
-Reviews: 100 of each class, cut at 128 tokens (64 under heads and tiny budgets). WikiText-2: 12 rows with text and 6 without,
-cut and padded to 128; 4 and 2 to calibrate on. Documentation: every second paragraph of its tasks. The original weights of
-GPT-2 and BERT-tiny are in no row unless it says so: without a hub only their moments are at hand."""
+Reviews: {reviews} of each class, cut at {tokens} tokens ({few} under heads and tiny budgets). WikiText-2: {rows} rows with
+text and half as many without, cut and padded to {tokens}; {calibration} and half as many to calibrate on. Documentation: half
+of the paragraphs of its tasks. The original weights of GPT-2 and BERT-tiny are in no row unless it says so: without a hub
+only their moments are at hand."""
 LEDGER: str = """
 ## The ledger
 
 Shapley shares of the faults in the difference between both protocols, with 95 % intervals over runs. *Alone*: turned on in
 the sound protocol; *last*: with all the others there. Material (bold): surely beyond a twentieth of the effect, which is
-little where shares cancel (docs-bert). The two ends have intervals over examples where nothing is drawn; effect and shares
+little where shares cancel. The two ends have intervals over examples where nothing is drawn; effect and shares
 take the examples as given.
 
 ![Shares](ledger.svg)"""
@@ -53,7 +55,7 @@ The first row of each headline stands for it; `tiny-budget` is left out.
 | | fault | evidence | changes | without it |
 |---|---|---|---|---|"""
 HEADS: str = """
-## 200 untrained heads
+## Untrained heads
 
 ![Accuracies](heads.svg)
 
@@ -98,7 +100,8 @@ def write(found: Iterable[AuditFinding], verdicts: Path, claims: Mapping[str, Cl
 
 def page(every: Sequence[AuditFinding], audited: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> str:
     """Markdown: the headlines twice, the ledger, the faults one by one, the heads and the pads."""
-    lines = HEAD.splitlines()
+    sizes = {"reviews": hub.REVIEWS, "few": hub.REVIEW_TOKENS, "tokens": TOKENS, **hub.ROWS}
+    lines = HEAD.format(**{"rows": sizes.pop("test")} | sizes).splitlines()
     sections = (
         _side_by_side(audited, claims), _ledgers(of_kind(every, LedgerFinding)), _faults(of_kind(every, FaultFinding)),
         _heads(of_kind(every, HeadsFinding)), _pads(of_kind(every, PadsFinding)), _figures(of_kind(every, FiguresFinding)),

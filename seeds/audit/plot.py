@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seeds.audit.findings import HeadsFinding, LedgerFinding, PadsFinding
+from seeds.hub import REVIEWS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,8 +29,8 @@ def spikes(found: Sequence[HeadsFinding]) -> bytes:
         for panel, values, colour in ((left, one.one_class, "C3"), (right, one.balanced, "C0")):
             panel.hist(np.ravel(values), BINS, color=colour)
         left.set_ylabel(f"{'fresh' if one.arm == 'fresh' else 'from moments'}\n{np.size(one.one_class)} heads")
-    panels[0, 0].set_title("100 negative reviews: one class, as in the report", fontsize=9)
-    panels[0, 1].set_title("the same and 100 positive ones", fontsize=9)
+    panels[0, 0].set_title(f"{REVIEWS} negative reviews: one class, as in the report", fontsize=9)
+    panels[0, 1].set_title(f"the same and {REVIEWS} positive ones", fontsize=9)
     for panel in panels[-1]:
         panel.set_xlabel("accuracy without any training (bins of 2 %)")
     title = "BERT-tiny under heads that were never trained:\non one class a constant answer scores 0 % or 100 %"

@@ -3,7 +3,7 @@
     protocol -> classifier, language, tiny -> [statements] -> verdict -> page
 
 Each takes the protocol as an argument, so that the published and the sound figure are one definition with other switches.
-The report names no interval and has one run; `singly` judges each run as the report would.
+The report names no interval and has one run: `figures` gives those of single runs, for `seeds.verdict.judge_singly`.
 """
 
 from dataclasses import dataclass, field
