@@ -15,7 +15,10 @@ from torch import Tensor
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ORDINARY = ("normal", "constant", "constant columns", "rank deficient", "duplicated columns", "huge mean", "two values")
 KINDS = (*ORDINARY, "denormal", "any")
-CODECS = ("exact", "moments", "moments:global", "pca:1", "pca:2", "pca:2+noise", "permuted", "signs", "spectrum", "covariance")
+CODECS = (
+    "exact", "zstd", "float16", "int8", "int4", "moments", "moments:global", "pca:1", "pca:2", "pca:2+noise", "permuted",
+    "signs", "spectrum", "covariance",
+)  # fmt: skip
 
 rng_seeds: SearchStrategy[int] = st.integers(0, 2**63 - 1)
 

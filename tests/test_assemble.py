@@ -29,6 +29,10 @@ from seeds.seed import Entry, Seed
 from tests.strategies import all_bits, bits, rng_seeds, specs, states
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+FRAME = (  # thirds of the grid in `by_hand` as planes, compressed by zstandard 0.25
+    "28b52ffd243cf0000020150b00ebd5c0ab9580552b00ab2b002bab002b558095abc0d5eb"
+    "000b15b4000070bfbfbfbfbebdbd003d3d3e3f3f3f020080140268010100007f71a9a8"
+)
 TAIL = 17.0  # exp(-17) = 4e-8 a side: two sides of two moments miss in fewer than 2e-7 of the examples
 Z = 5.5  # normal quantile of the same 4e-8, two-sided
 
@@ -124,6 +128,13 @@ def by_hand() -> dict[str, Seed]:
     kernel = Entry("conv.weight", (4, 3, 2, 2), "float16", "moments", moments_parts(Moments(1.5, 0.25, 48)))
     buffer = Entry("positions", (3,), "int64", "exact", {"values": torch.tensor([2, 0, 1])})
     sorted_values = Entry("body.weight", (6, 5), "float32", "permuted", {"sorted": grid})
+    levels, thirds = (grid * 8).to(torch.int8), grid[20:26] / 3  # a product of both is rounded
+    eighths = Entry("body.weight", (6, 5), "float32", "int8", {"levels": levels * 8, "scales": thirds})
+    pairs = levels[15:].view(torch.uint8) * 17
+    nibbles = Entry("conv.weight", (6, 5, 1), "float16", "int4", {"levels": pairs, "scales": thirds})
+    halves = Entry("body.weight", (6, 5), "float64", "float16", {"halves": (grid / 3).half()})
+    planes = torch.tensor(list(bytes.fromhex(FRAME)), dtype=torch.uint8)
+    frame = Entry("body.weight", (6, 5), "bfloat16", "zstd", {"planes:bfloat16": planes})
     shared = tuple(Entry(e.name, e.shape, e.dtype, "moments", {}) for e in (matrix, kernel, vector))
     return {
         "moments": Seed("moments", (matrix, kernel, vector, buffer)),
@@ -131,6 +142,10 @@ def by_hand() -> dict[str, Seed]:
         "pca:2": Seed("pca:2", (Entry("body.weight", (6, 5), "float32", "pca", pca, 0.5), vector)),
         "pca:2+noise": Seed("pca:2+noise", (Entry("body.weight", (6, 5), "float32", "pca", noisy, 0.5), vector)),
         "permuted": Seed("permuted", (sorted_values, vector)),
+        "int8": Seed("int8", (eighths,)),
+        "int4": Seed("int4", (nibbles,)),
+        "float16": Seed("float16", (halves,)),
+        "zstd": Seed("zstd", (frame,)),
     }
 
 

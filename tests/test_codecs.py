@@ -14,6 +14,7 @@ from seeds.assemble import assemble
 from seeds.codecs import REGISTRY, Codec, parse, register
 from seeds.errors import SeedError, StoreError
 from seeds.extract import extract
+from seeds.seed import Entry, Seed
 from tests.strategies import bits
 
 
@@ -22,6 +23,14 @@ from tests.strategies import bits
     [
         ("exact", "exact", True, False),
         ("exact+vectors", "exact", True, False),
+        ("zstd", "zstd", False, False),  # its vectors are compressed
+        ("zstd+vectors", "zstd", True, False),
+        ("float16", "float16", False, False),  # its vectors are halved
+        ("float16+vectors", "float16", True, False),
+        ("int8", "int8", True, False),
+        ("int8+vectors", "int8", True, False),
+        ("int4", "int4", True, False),
+        ("int4+vectors", "int4", True, False),
         ("moments", "moments", False, True),
         ("moments+vectors", "moments", True, True),
         ("moments:global", "moments", False, True),
@@ -61,7 +70,9 @@ REPEATED = ["moments+vectors+vectors", "pca:2+noise+noise", "pca:2+noise+vectors
 MISPLACED = ["noise+pca:2", "pca:2 + noise", "pca:2+8", "pca8"]
 BAD_RANKS = ["pca", "pca:", "pca:0", "pca:-3", "pca:two", "pca:2.0", "pca:2:3", "pca+noise"]
 BAD_ARGUMENTS = ["moments:", "moments:layer", "exact:", "exact:1", "permuted:", "permuted:3", "signs:1", "spectrum:"]
+BAD_ARGUMENTS += ["zstd:3", "float16:", "int8:64", "int4:32"]
 BAD_OPTIONS = ["moments+noise", "moments:global+noise", "exact+noise", "permuted+noise", "spectrum+noise", "covariance+noise"]
+BAD_OPTIONS += ["zstd+noise", "float16+noise", "int8+noise", "int4+noise+vectors"]
 
 
 @pytest.mark.parametrize("text", UNKNOWN + REPEATED + MISPLACED)
@@ -85,6 +96,12 @@ def test_an_argument_out_of_range_is_refused(text):
     ("codec", "methods"),
     [
         ("exact", {"kernel": "exact", "bias": "exact", "scale": "exact", "steps": "exact"}),
+        ("zstd", {"kernel": "zstd", "bias": "zstd", "scale": "zstd", "steps": "exact"}),
+        ("zstd+vectors", {"kernel": "zstd", "bias": "exact", "scale": "exact", "steps": "exact"}),
+        ("float16", {"kernel": "float16", "bias": "float16", "scale": "float16", "steps": "exact"}),
+        ("float16+vectors", {"kernel": "float16", "bias": "exact", "scale": "exact", "steps": "exact"}),
+        ("int8", {"kernel": "int8", "bias": "exact", "scale": "exact", "steps": "exact"}),
+        ("int4+vectors", {"kernel": "int4", "bias": "exact", "scale": "exact", "steps": "exact"}),
         ("moments", {"kernel": "moments", "bias": "moments", "scale": "moments", "steps": "exact"}),
         ("moments:global+vectors", {"kernel": "moments", "bias": "exact", "scale": "exact", "steps": "exact"}),
         ("pca:1", {"kernel": "pca", "bias": "moments", "scale": "moments", "steps": "exact"}),
@@ -99,6 +116,20 @@ def test_each_tensor_gets_the_codec_that_its_spec_means(codec, methods):
     """Matrices and kernels by the spec, vectors and scalars by their option, integers always exactly."""
     state = {"kernel": torch.rand(3, 2, 2), "bias": torch.rand(3), "scale": torch.tensor(2.0), "steps": torch.arange(4)}
     assert {entry.name: entry.method for entry in extract(state, codec).entries} == methods
+
+
+ROWS = {
+    "int8": {"levels": torch.ones(1, dtype=torch.int8), "scales": torch.ones(1)},
+    "signs": {"signs": torch.ones(1, dtype=torch.uint8), "norms": torch.ones(1)},
+    "spectrum": {"singular_values": torch.ones(1)},
+}
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_rows_of_a_scalar_are_refused(method):
+    """A file by hand may say that a scalar was made by a rule for matrices; the message is that of other wrong parts."""
+    with pytest.raises(SeedError, match=rf"tensor 'scale': parts .* do not make {method} \(\)"):
+        assemble(Seed(method, (Entry("scale", (), "float32", method, ROWS[method]),)))
 
 
 class SignCodec(Codec):
@@ -153,6 +184,21 @@ def own_codecs() -> Iterator[None]:
     REGISTRY.update(known)
 
 
+@pytest.mark.parametrize(
+    ("vectors", "method", "draws"), [("own", "sign", False), ("exact", "exact", False), ("moments", "moments", True)]
+)
+def test_a_codec_says_what_becomes_of_vectors(own_codecs, monkeypatch, vectors, method, draws):
+    """Its own rule, kept, or drawn; `+vectors` keeps them in any case. Drawn ones make assembly random."""
+    assert SignCodec.vectors == "moments", "the default, as of all codecs that say nothing"
+    monkeypatch.setattr(SignCodec, "vectors", vectors)
+    methods = {
+        spec: extract({"w": torch.ones(2, 2), "b": torch.ones(2)}, spec).entries[0].method for spec in ("sign", "sign+vectors")
+    }
+    assert methods == {"sign": method, "sign+vectors": "exact"}
+    assert (parse("sign").draws, parse("sign+vectors").draws) == (draws, False)
+    assert (parse("sign").keeps_vectors, parse("sign+vectors").keeps_vectors) == (vectors == "exact", True)
+
+
 @pytest.mark.roundtrip
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64], ids=str)
 def test_a_codec_of_ones_own_works_end_to_end(own_codecs, tmp_path, dtype):
@@ -194,5 +240,5 @@ def test_a_seed_of_an_unknown_codec_is_refused_by_name(own_codecs, tmp_path):
     """Where the codec is not registered, the file says which one it needs."""
     store.save(extract({"w": torch.ones(2, 2)}, "sign"), tmp_path / "a.safetensors")
     del REGISTRY["sign"]
-    with pytest.raises(StoreError, match=r"needs the codec 'sign'; known: exact, moments, pca, permuted, signs"):
+    with pytest.raises(StoreError, match=r"needs the codec 'sign'; known: exact, zstd, float16, int8, int4, moments"):
         store.load(tmp_path / "a.safetensors")

@@ -7,7 +7,7 @@ This module knows no rule of its own, and nothing of models or files.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,15 @@ from seeds.seed import Parts
 
 
 class Codec(ABC):
-    """Rule for one tensor. `argument` is the text behind the colon of the spec, `noise` its `+noise`."""
+    """Rule for one tensor. `argument` is the text behind the colon of the spec, `noise` its `+noise`.
+
+    A rule is made for matrices. Vectors and scalars follow it too ("own"), or are kept ("exact") or drawn ("moments").
+    """
 
     name: ClassVar[str]
     forms: ClassVar[str]  # how its spec is written, for messages
     draws = True  # whether decode depends on the rng_seed
+    vectors: ClassVar[Literal["own", "exact", "moments"]] = "moments"  # whose rule 1-D tensors follow without +vectors
 
     def __init__(self, argument: str | None, noise: bool) -> None:
         if argument is not None or noise:

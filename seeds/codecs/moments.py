@@ -20,6 +20,7 @@ class MomentsCodec(Codec):
     """Keeps mean and standard deviation, of each tensor or (`moments:global`) of the whole model."""
 
     name, forms = "moments", "moments, moments:global"
+    vectors = "own"
 
     def __init__(self, argument: str | None = None, noise: bool = False) -> None:
         if argument not in (None, "global") or noise:

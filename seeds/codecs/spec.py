@@ -15,8 +15,6 @@ from seeds.draw import Draw
 from seeds.errors import SeedError
 from seeds.seed import Entry, Parts
 
-ANY_SHAPE = ("moments", "permuted")  # rules that vectors follow too, unless they are kept
-
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -29,17 +27,17 @@ class Spec:
     @property
     def draws(self) -> bool:
         """Whether assembly depends on the rng_seed (of a model that has vectors)."""
-        return self.matrices.draws or not self.keeps_vectors
+        return self.matrices.draws or (self.matrices.vectors == "moments" and not self.keeps_vectors)
 
     def for_tensor(self, tensor: Tensor) -> Codec:
         """The codec that this spec uses for one tensor."""
-        if not tensor.is_floating_point() or tensor.numel() == 0 or self.matrices.name == "exact":
+        if not tensor.is_floating_point() or tensor.numel() == 0:
             return EXACT
         if tensor.ndim >= 2:
             return self.matrices
         if self.keeps_vectors:
             return EXACT
-        return self.matrices if self.matrices.name in ANY_SHAPE else MOMENTS
+        return self.matrices if self.matrices.vectors == "own" else MOMENTS
 
 
 def parse(text: str) -> Spec:
@@ -57,19 +55,21 @@ def parse(text: str) -> Spec:
         matrices = REGISTRY[name](argument if ":" in head else None, "noise" in options)
     except ValueError:
         raise SeedError(f"codec {text!r} has an argument or option out of range; {allowed}") from None
-    return Spec(text, matrices, "vectors" in options or name == "exact")
+    return Spec(text, matrices, "vectors" in options or matrices.vectors == "exact")
 
 
 def decode(entry: Entry, shared: Parts, draw: Draw) -> Tensor:
     """The tensor that one entry of a seed stands for, in its own dtype and within that dtype's range.
 
     Raises:
-        SeedError: the entry's parts do not make a tensor of its shape.
+        SeedError: the entry's parts do not make a tensor of its shape, or its codec needs a package that is missing.
     """
     parts = entry.parts or shared
     try:
         value = REGISTRY[entry.method].decode(parts, entry.shape, draw)
-    except (KeyError, RuntimeError, ValueError) as error:
+    except SeedError as error:
+        raise SeedError(f"tensor {entry.name!r}: {error}") from None
+    except (LookupError, RuntimeError, ValueError) as error:
         sizes = {name: tuple(part.shape) for name, part in parts.items()} or "none"
         raise SeedError(f"tensor {entry.name!r}: parts {sizes} do not make {entry.method} {entry.shape}: {error}") from None
     dtype = getattr(torch, entry.dtype)

@@ -21,7 +21,7 @@ class Exact(Codec):
     """Keeps every value."""
 
     name, forms = "exact", "exact"
-    draws = False
+    draws, vectors = False, "exact"
 
     def encode(self, weight: Tensor) -> tuple[Parts, float | None]:
         require_finite(weight)
@@ -36,6 +36,7 @@ class PermutedCodec(Codec):
     """Keeps every value but not its place: a control with the scale of the weights and none of their features."""
 
     name, forms = "permuted", "permuted"
+    vectors = "own"
 
     def encode(self, weight: Tensor) -> tuple[Parts, float | None]:
         require_finite(weight)
