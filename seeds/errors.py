@@ -18,3 +18,7 @@ class SubjectUnavailable(LookupError):
 
 class ProtocolError(RuntimeError):
     """A measurement that would be unsound: unbalanced classes, leaked examples, an unscored split in use."""
+
+
+class WireError(RuntimeError):
+    """A link, a server or a download that cannot be had as it was asked for."""
