@@ -26,9 +26,17 @@ def steps_to(quality: np.ndarray, looks: Sequence[int], target: float) -> np.nda
     Args:
         quality: (runs, looks).
     """
+    return np.clip(first_reaching(quality, looks, target), 1.0, looks[-1])
+
+
+def first_reaching(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
+    """The first look at which each run is at the target or above: (runs,), infinite where it never is.
+
+    Args:
+        quality: (runs, looks).
+    """
     reached = quality >= target
-    first = np.where(reached.any(1), reached.argmax(1), len(looks) - 1)
-    return np.maximum(np.asarray(looks, dtype=np.float64)[first], 1.0)
+    return np.where(reached.any(1), np.asarray(looks, dtype=np.float64)[reached.argmax(1)], np.inf)
 
 
 def share_censored(quality: np.ndarray, target: float) -> float:

@@ -47,6 +47,7 @@ class Row:
         runs: independent runs; 1 or more. Rows of fine-tuning may be decided earlier, at the looks of `seeds.lab`.
         samples, steps: the budget of fine-tuning; 0 for claims without.
         full: whether the row is measured with `--full` only.
+        timed: whether seconds are in the figure, so that another machine may leave the row undecided.
         expected: the outcome found before; None for rows that are not in expected.toml, which only report.
     """
 
@@ -61,6 +62,7 @@ class Row:
     samples: int = 0
     steps: int = 0
     full: bool = False
+    timed: bool = False
     expected: Outcome | None = None
 
     @property
@@ -70,7 +72,12 @@ class Row:
         return "-".join(part for part in (self.subject, self.codec, self.view, self.data, size) if part)
 
     def allows(self, verdict: Verdict) -> bool:
-        """Whether the outcome is the expected one; any is, where none is expected."""
+        """Whether the outcome is the expected one; any is, where none is expected.
+
+        A timed row fails where another machine contradicts this one, and not where one of them cannot decide.
+        """
+        if self.timed and Outcome.UNDECIDED in (verdict.outcome, self.expected):
+            return True
         return self.expected is None or verdict.outcome is self.expected
 
     def explain(self, verdict: Verdict) -> str:
@@ -98,8 +105,8 @@ def load(claims_path: Path, expected_path: Path) -> dict[str, Claim]:
         for row in drafts:
             outcome = known.get(row.id)
             view_rule = replace(rule, needs_calibration=row.view == "raw")
-            budget = {"samples": table.get("samples", 0), "steps": table.get("steps", 0)}
-            rows.append(replace(row, rule=view_rule, expected=Outcome(outcome) if outcome else None, **budget))
+            given = {"samples": table.get("samples", 0), "steps": table.get("steps", 0), "timed": table.get("timed", False)}
+            rows.append(replace(row, rule=view_rule, expected=Outcome(outcome) if outcome else None, **given))
         texts = {key: table[key] for key in ("says", "figure", "unit", "reason")}
         claims[name] = Claim(name, **texts, rule=rule, kind=table.get("kind", "claim"), rows=tuple(rows))
     return claims

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from seeds.budget import LOOKS, SAMPLES
-from seeds.catchup import steps_to
+from seeds.catchup import first_reaching, steps_to
 from seeds.engine import Engine
 from seeds.errors import ProtocolError
 from seeds.evaluate import token_nats
@@ -128,7 +128,7 @@ class Lab:
         """What an arm knows above chance after so many steps (by default all): accuracy or, for language, nats."""
         curves = self.curves(cell, runs)
         self._check_pairs(cell, curves)
-        return _above_chance(cell.setting, curves, curves.looks.index(cell.steps if steps is None else steps))
+        return above_chance(cell.setting, curves, curves.looks.index(cell.steps if steps is None else steps))
 
     def tuned_inside(self, cell: Cell, runs: int) -> Mean:
         """As `knowledge`, but each run chooses its rate by a fifth of its own samples and spends no other label on that."""
@@ -138,21 +138,30 @@ class Lab:
         look = self._looks(cell.setting).index(cell.steps)
         held = np.stack([joined([self._found[t] for t in asked[rate]]).quality()[:, look] for rate in INSIDE_GRID])
         chosen = held.argmax(0)  # (runs,), the lowest of equally good rates
-        found = [_above_chance(cell.setting, joined([self._found[t] for t in final[rate]]), look) for rate in INSIDE_GRID]
+        found = [above_chance(cell.setting, joined([self._found[t] for t in final[rate]]), look) for rate in INSIDE_GRID]
         return replace(found[0], scores=np.stack([found[best].scores[run] for run, best in enumerate(chosen)]))
 
     def original(self, setting: Setting) -> Mean:
         """What the original knows above chance, before any fine-tuning, on the same examples: one row of scores."""
         trial = Trial(setting, ORIGINAL, SAMPLES[0], FIRST[0], 0, 1, (0,))
         self._compute([trial])
-        return replace(_above_chance(setting, self._found[trial], 0), random=False)
+        return replace(above_chance(setting, self._found[trial], 0), random=False)
 
     def steps_to(self, cell: Cell, runs: int, target: float) -> Mean:
         """Steps until an arm knows `target` above chance, cut off at the last look (restricted mean): one figure a run."""
+        above, looks = self._along(cell, runs)
+        return Mean(steps_to(above, looks, target)[:, None], nested=True)
+
+    def reaching(self, cell: Cell, runs: int, target: float) -> np.ndarray:
+        """Steps until each run knows `target` above chance: (runs,), infinite where it never does."""
+        return first_reaching(*self._along(cell, runs), target)
+
+    def _along(self, cell: Cell, runs: int) -> tuple[np.ndarray, tuple[int, ...]]:
+        """What each run knows above chance at each look: (runs, looks), and the looks."""
         curves = self.curves(cell, runs)
         self._check_pairs(cell, curves)
-        above = np.stack([_above_chance(cell.setting, curves, look).per_run() for look in range(len(curves.looks))], 1)
-        return Mean(steps_to(above, curves.looks, target)[:, None], nested=True)
+        per_look = [above_chance(cell.setting, curves, look).per_run() for look in range(len(curves.looks))]
+        return np.stack(per_look, 1), curves.looks
 
     def target(self, cell: Cell) -> float:
         """What counts as "there": `SHARE_OF_FRESH` of what fresh knew after 300 steps in the pilot, above chance."""
@@ -200,7 +209,8 @@ def chance_quality(setting: Setting, split: str = "test") -> float:
     return -float(np.average(nats, weights=examples.mask[:, 1:].sum(1).numpy()))
 
 
-def _above_chance(setting: Setting, curves: Curves, look: int) -> Mean:
+def above_chance(setting: Setting, curves: Curves, look: int) -> Mean:
+    """What curves know above chance at a look, by its position: accuracy or, for language, nats above a unigram."""
     if curves.correct is not None:
         return Mean(curves.correct[:, look].astype(np.float64), bounds=(0.0, 1.0)) - chance_quality(setting)
     unigram = token_nats(setting.task.unigram_log_probabilities(), setting.task.splits()["test"])

@@ -14,7 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Interval:
 
 class Quantity(ABC):
     """Something measured. `runs` is the smallest number of runs in it, None where it has no random part."""
+
+    narrows: ClassVar[bool] = True  # whether more runs make its interval narrower without end
 
     @property
     @abstractmethod
@@ -205,6 +207,28 @@ class Smallest(Quantity):
         limits = [part.interval(alpha) for part in self.parts]
         shared = [part.interval(alpha / len(self.parts)) for part in self.parts]
         return Interval(min(i.value for i in limits), min(i.low for i in limits), min(i.high for i in shared))
+
+
+@dataclass(frozen=True, slots=True)
+class WithinFactor(Quantity):
+    """A positive quantity on machines or links that differ from this one: its limits moved out by a factor on either side.
+
+    Args:
+        factor: at least 1. What is zero stays zero.
+    """
+
+    narrows = False
+    one: Quantity
+    factor: float
+
+    @property
+    def runs(self) -> int | None:
+        return self.one.runs
+
+    def interval(self, alpha: float) -> Interval:
+        found = self.one.interval(alpha)
+        low = found.low / self.factor if found.low > 0 else found.low
+        return Interval(found.value, low, found.high * self.factor)
 
 
 def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:

@@ -82,7 +82,7 @@ def table(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> list[str]
             "",
             f"{name}: {claim.says}",
             f"  {_source(claim)}: {claim.figure}",
-            f"  measured: {claim.unit}; holds if {claim.rule.region}",
+            f"  measured: {claim.unit}; {claim.rule.says}",
         ]
         width = max(len(f.row) for f in rows)
         for f in rows:
@@ -205,7 +205,7 @@ def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
     for name, rows in by_claim.items():
         claim = claims[name]
         lines += ["", f"## {name}", "", f"{_source(claim).capitalize()}: {claim.says} ({claim.figure}).", ""]
-        lines += [f"Measured: {claim.unit}. Holds if {claim.rule.region}: {claim.reason}.", ""]
+        lines += [f"Measured: {claim.unit}. {claim.rule.says.capitalize()}: {claim.reason}.", ""]
         lines += ["| row | verdict | figure | control | runs | |", "|---|---|---|---|---|---|"]
         for f in rows:
             control = _end(f.assay[0], "-inf") if f.assay else ""

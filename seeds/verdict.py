@@ -4,8 +4,8 @@
 
 A claim fixes a region before anything is measured. HOLDS: the 1 - 2 * alpha interval lies inside it; REFUTED: wholly
 outside; UNDECIDED: it crosses, or there are too few runs; NO ASSAY: the original cannot do the task, so nothing can be lost;
-NO SUCH SEED: the row asks for a size that no seed has. Rows that are judged as the report would, one run at a time and without
-an interval, can also come to DEPENDS ON THE RUN.
+NO SUCH SEED: the row asks for a size that no seed has; RECORDED: the claim has no region, so nothing is judged. Rows that are
+judged as the report would, one run at a time and without an interval, can also come to DEPENDS ON THE RUN.
 The judge knows figures and rules, and nothing of networks.
 """
 
@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     UNDECIDED = "UNDECIDED"
     NO_ASSAY = "NO ASSAY"
     NO_SEED = "NO SUCH SEED"  # no seed of the size that the row asks for exists
+    RECORDED = "RECORDED"  # of claims without a region: measured, never judged
     BY_RUN = "DEPENDS ON THE RUN"  # of rows judged run by run, as a report of one run would
 
 
@@ -56,6 +57,16 @@ class Rule:
             f"< {self.below:g}" if math.isfinite(self.below) else "",
         ]
         return " and ".join(end for end in ends if end)
+
+    @property
+    def judges(self) -> bool:
+        """Whether there is a region at all; without one, figures are only recorded."""
+        return bool(self.region)
+
+    @property
+    def says(self) -> str:
+        """What the figure must be, in words."""
+        return f"holds if {self.region}" if self.judges else "recorded, not judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,7 @@ def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) 
     if quantity is None:
         return Verdict(Outcome.NO_SEED, nothing, rule, None, control, "no seed of this size exists")
     found, runs = quantity.interval(rule.alpha), quantity.runs
-    outcome, reason = _decide(found, rule, runs, control)
+    outcome, reason = _decide(found, rule, runs, control, quantity.narrows)
     return Verdict(outcome, found, rule, runs, control, reason)
 
 
@@ -140,7 +151,9 @@ def judge_at_looks(measured: Measured, rule: Rule, looks: Sequence[int], most: i
     return verdict
 
 
-def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | None) -> tuple[Outcome, str]:
+def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | None, narrows: bool) -> tuple[Outcome, str]:
+    if not rule.judges:
+        return Outcome.RECORDED, "measured, never judged"
     if rule.assay_gap is not None:
         if control is None:
             return Outcome.NO_ASSAY, "there is no original that can do the task"
@@ -157,7 +170,7 @@ def _decide(found: Interval, rule: Rule, runs: int | None, control: Interval | N
         return Outcome.HOLDS, "the interval lies inside the region"
     if found.high <= rule.above or found.low >= rule.below:
         return Outcome.REFUTED, "the interval lies outside the region"
-    return Outcome.UNDECIDED, _needed(found, rule, runs)
+    return Outcome.UNDECIDED, _needed(found, rule, runs) if narrows else "other machines lie on either side of the margin"
 
 
 def _needed(found: Interval, rule: Rule, runs: int | None) -> str:
@@ -175,6 +188,8 @@ def _needed(found: Interval, rule: Rule, runs: int | None) -> str:
 
 def summary(outcomes: list[Outcome]) -> tuple[Outcome, str]:
     """The line of a universal claim over its rows, and "k of n hold" among those that could speak."""
+    if outcomes and all(o is Outcome.RECORDED for o in outcomes):
+        return Outcome.RECORDED, "measured, never judged"
     spoke = [o for o in outcomes if o not in (Outcome.NO_ASSAY, Outcome.NO_SEED)]
     told = f"{sum(o is Outcome.HOLDS for o in spoke)} of {len(spoke)} hold"
     if not spoke:

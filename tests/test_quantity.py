@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeds.quantity import Counted, Mean, PairedRatio, Ratio, Smallest
+from seeds.quantity import Counted, Mean, PairedRatio, Ratio, Smallest, WithinFactor
 
 
 def test_none_of_a_thousand_is_not_exactly_zero():
@@ -227,3 +227,16 @@ def test_the_mean_of_each_run_counts_tokens():
     scores = np.array([[1.0, 3.0], [0.0, 4.0]])
     assert Mean(scores).per_run().tolist() == [2.0, 2.0]
     assert Mean(scores, np.array([30.0, 10.0])).per_run().tolist() == [1.5, 1.0]
+
+
+def test_other_machines_move_the_limits_out_by_a_factor():
+    one = Mean(np.array([[2.0], [3.0], [4.0]]), nested=True)
+    inner, outer = one.interval(0.05), WithinFactor(one, 4.0).interval(0.05)
+    assert (outer.value, outer.low, outer.high) == (inner.value, inner.low / 4, 4 * inner.high)
+    assert WithinFactor(one, 4.0).runs == 3
+
+
+def test_what_is_zero_on_one_machine_is_zero_on_all():
+    nothing = WithinFactor(Mean(np.zeros((5, 1)), nested=True), 4.0).interval(0.01)
+    assert nothing.value == 0
+    assert -1e-5 < nothing.low <= 0 <= nothing.high < 1e-5

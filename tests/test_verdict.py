@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from seeds.quantity import Interval, Mean, Quantity
+from seeds.quantity import Interval, Mean, Quantity, WithinFactor
 from seeds.verdict import Outcome, Rule, judge, judge_at_looks, judge_singly, summary
 
 MARGIN = 0.05
@@ -286,3 +286,29 @@ def test_no_figure_and_one_that_is_not_finite_are_refused(figures):
 def test_one_row_that_depends_on_the_run_is_enough_for_the_line_unless_one_is_refuted(outcomes, line):
     assert summary(outcomes) == line
     assert summary(outcomes[::-1]) == line
+
+
+def test_no_number_of_runs_is_asked_for_where_other_machines_make_the_width():
+    """A ratio of 2 is above the margin here, and below it on a machine four times slower."""
+    rule = Rule(above=1.0, below=math.inf, alpha=0.05)
+    here = Mean(np.array([[2.0], [2.01], [1.99]]), nested=True)
+    assert judge(here, rule).outcome is Outcome.HOLDS
+    verdict = judge(WithinFactor(here, 4.0), rule)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNDECIDED, "other machines lie on either side of the margin")
+    assert "at least 3 are needed" in judge(WithinFactor(Mean(np.ones((2, 1)), nested=True), 4.0), rule).reason
+
+
+# -- claims without a region ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runs", [1, 5, None])
+def test_a_claim_without_a_region_is_recorded_and_never_judged(runs):
+    nowhere = Rule(-math.inf, math.inf, 0.05)
+    verdict = judge(Fixed(-1.0, 9.0, runs), nowhere)
+    assert verdict.outcome is Outcome.RECORDED
+    assert nowhere.says == "recorded, not judged"
+    assert RULE.says == "holds if < 0.05"
+
+
+def test_a_line_of_recorded_rows_is_recorded():
+    assert summary([Outcome.RECORDED, Outcome.RECORDED]) == (Outcome.RECORDED, "measured, never judged")
