@@ -28,7 +28,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup zeroshot finetune audit roundtrip test benchmark report lint types matrix clean
+.PHONY: help setup zeroshot finetune audit cost roundtrip test benchmark report lint types matrix clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
@@ -43,17 +43,20 @@ finetune: $(VENV)/.test  ## what fine-tuning makes of a seed; ARGS="--full" take
 audit: $(VENV)/.test  ## the report's own protocol, fault by fault
 	$(BIN)/pytest -m audit -n $(JOBS) $(ARGS)
 
+cost: $(VENV)/.test  ## what a seed costs in bytes and seconds, beside a download
+	$(BIN)/pytest -m cost -n $(JOBS) $(ARGS)
+
 roundtrip: $(VENV)/.test  ## invariants of extract, store and assemble
 	$(BIN)/pytest -m roundtrip -n $(JOBS) $(ARGS)
 
 test: $(VENV)/.test  ## the whole default suite
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
-benchmark: $(VENV)/.test  ## the speed of each stage, one process
-	$(BIN)/pytest --benchmark $(ARGS)
+benchmark: $(VENV)/.test  ## fine-tune or download, and the speed of each stage; writes reports/benchmarks/
+	$(BIN)/pytest --benchmark --report --benchmark-autosave --benchmark-compare $(ARGS)
 
 report: $(VENV)/.test  ## judge all claims and write reports/
-	$(BIN)/pytest -m "zeroshot or finetune or audit" -n $(JOBS) --report $(ARGS)
+	$(BIN)/pytest -m "zeroshot or finetune or audit or cost" -n $(JOBS) --report $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ RATES = ROOT / "tests" / "rates.json"
 OTHERS = ""
 SLOWEST_FIRST = ("docs-bert", "docs-gpt", "gpt2", "digits-cnn", "digits-mlp", "bert-tiny", OTHERS)
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
+WORKERS_ASKED = pytest.StashKey[bool]()  # for benchmarks, which have none
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
@@ -56,6 +57,7 @@ def pytest_configure(config):
     if not option.hub:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if option.benchmark:
+        config.stash[WORKERS_ASKED] = bool(option.numprocesses) or option.dist != "no"
         option.benchmark_only = option.benchmark_enable = True
         option.benchmark_skip = option.benchmark_disable = False
         option.numprocesses, option.dist, option.tx = 0, "no", []
@@ -73,6 +75,12 @@ def pytest_configure(config):
         raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
     _check_names(config)
+
+
+def pytest_report_header(config):
+    if config.stash.get(WORKERS_ASKED, False):
+        return "benchmarks: -n is not used; each is timed alone, in this one process"
+    return None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -206,6 +214,7 @@ def pytest_terminal_summary(terminalreporter, config):
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
     _write_grids(terminalreporter, config)
+    _write_benchmarks(terminalreporter, config)
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
     findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
     if not findings:
@@ -229,6 +238,25 @@ def _write_grids(terminalreporter, config):
 
         for path in grid.write([grid.Piece(**piece) for piece in pieces], REPORTS / "finetune"):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
+
+
+def _write_benchmarks(terminalreporter, config):
+    """With --benchmark --report, adds what was timed to reports/benchmarks/, draws it and writes the page."""
+    timed = getattr(getattr(config, "_benchmarksession", None), "benchmarks", [])
+    if not (config.option.report and timed):
+        return
+    from seeds.cost import page, race, record
+
+    folder = REPORTS / "benchmarks"
+    done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
+    entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
+    written = [
+        *record.write(record.of_session(timed), folder, _environment()),
+        *race.write(entrants, folder),
+        *page.write(folder),
+    ]
+    for path in written:
+        terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
 
 
 def _write_audit(terminalreporter, config):

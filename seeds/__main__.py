@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seeds import cli
-from seeds.errors import ProtocolError, SeedError, SubjectUnavailable
+from seeds.cost.advice import plan_command
+from seeds.errors import ProtocolError, SeedError, SubjectUnavailable, WireError
 
 MAX_TOKENS = 128  # per text of a JSONL file
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (SeedError, SubjectUnavailable, ProtocolError, OSError) as error:
+    except (SeedError, SubjectUnavailable, ProtocolError, WireError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 1
 
@@ -68,6 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help=f"of a JSONL text (default: {MAX_TOKENS})")
     command.add_argument("--hub", action="store_true", help="lets tasks whose examples are on the hub use the network")
     _add_rng_seed(command)
+
+    command = _command(commands, "plan", plan_command, "say which delivery of a subject is soonest at a quality")
+    command.add_argument("subject", help="digits-mlp, digits-cnn, docs-bert or docs-gpt")
+    command.add_argument("--bandwidth", required=True, metavar="SPEED", help="of the link, in bits: 56kbps, 5Mbps, 1Gbps")
+    command.add_argument("--latency", default="20ms", metavar="TIME", help="of a round trip (default: 20ms)")
+    command.add_argument("--samples", type=int, required=True, metavar="N", help="labelled samples that the receiver has")
+    command.add_argument("--quality", type=float, default=0.95, help="wanted share of the original's (default: 0.95)")
+    command.add_argument("--json", action="store_true", help="as JSON")
+    command.add_argument("--again", action="store_true", help="measures the seconds of this machine again")
+    command.add_argument("--calibration", metavar="FILE", help="where those seconds are kept (default: the user's cache)")
     return parser
 
 

@@ -167,7 +167,8 @@ def _shape(shape: Sequence[int]) -> str:
 
 def assemble_command(options: argparse.Namespace) -> int:
     """Writes weights rebuilt from a seed: a file, or a folder that `from_pretrained` reads."""
-    from seeds import score, store
+    from seeds import store
+    from seeds.assemble import assemble_to
 
     output = Path(options.output)
     is_folder = options.output.endswith(("/", os.sep)) or output.is_dir()
@@ -176,25 +177,26 @@ def assemble_command(options: argparse.Namespace) -> int:
     if options.like is not None and output.suffix == ".safetensors":
         options.refuse(f"--like writes a folder, and {options.output} looks like a file")
     _require_free(output, options.force, options.file, *([options.like] if options.like else []))
-    raw = score.weights_file(store.load(options.file), options.rng_seed)
+    seed = store.load(options.file)
     if options.like is None:
-        store.write_whole(output, raw)
+        size = assemble_to(seed, output, options.rng_seed)
     else:
-        _write_folder(raw, options.like, output)
-    print(f"{output}: {len(raw):,} bytes of weights")
+        size = _write_folder(seed, options.rng_seed, options.like, output)
+    print(f"{output}: {size:,} bytes of weights")
     return 0
 
 
-def _write_folder(raw: bytes, like: Path, folder: Path) -> None:
-    """Fills a scratch folder, loads it once to see that it can be, and moves its files into place."""
+def _write_folder(seed: "Seed", rng_seed: int, like: Path, folder: Path) -> int:
+    """Fills a scratch folder, loads it once to see that it can be, and moves its files into place; bytes of weights."""
     from seeds import score
 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        score.fill_folder(Path(scratch), raw, like)
+        size = score.fill_folder(Path(scratch), seed, rng_seed, like)
         score.load(Path(scratch), like)
         folder.mkdir(exist_ok=True)
         for file in list(Path(scratch).iterdir()):
             file.replace(folder / file.name)
+    return size
 
 
 def score_command(options: argparse.Namespace) -> int:

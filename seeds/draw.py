@@ -12,6 +12,7 @@ import numpy as np
 from seeds.errors import SeedError
 
 GENERATOR = "numpy Philox, key blake2b-128(rng_seed/tensor name)"
+CHUNK = 1 << 16  # values drawn and scaled at a time: 256 KiB, which stay in cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,14 @@ class Draw:
 
     def normal(self, shape: tuple[int, ...], mean: float, std: float) -> np.ndarray:
         """Normal float32 values; multiplication and addition are separate roundings on every CPU."""
-        values = self._generator().standard_normal(shape, dtype=np.float32)
+        values, generator = np.empty(shape, np.float32), self._generator()
+        flat = values.reshape(-1)
         with np.errstate(over="ignore"):
-            values *= np.float32(std)
-            values += np.float32(mean)
+            for start in range(0, flat.size, CHUNK):
+                chunk = flat[start : start + CHUNK]
+                generator.standard_normal(dtype=np.float32, out=chunk)
+                chunk *= np.float32(std)
+                chunk += np.float32(mean)
         return values
 
     def permutation(self, count: int) -> np.ndarray:

@@ -8,6 +8,7 @@ the BLAS, the thread count or the instruction set.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,13 @@ from seeds.errors import SeedError
 from seeds.moments import require_finite
 
 EXACT_SIDE = 2048  # largest Gram matrix; beyond it the decomposition is randomized
+FLOAT32_SIDE = 512  # smallest Gram matrix that is summed and decomposed in float32 first: twice as fast
+FLOAT32_SHARE = 8  # smallest side per component: each one costs a step in float64, and many would cost more than is saved
+FLOAT32_ENERGY = 2.0**-10  # relative; float32 has lost more than rounding where the two energies differ by as much
+SMALLEST_EXPONENT = -1022  # of a scale whose reciprocal float64 holds
 POWER_ITERATIONS = 4  # of the randomized route; the energy it misses is measured, not assumed
 CHUNK = 1 << 19  # values converted to float64 at a time: 4 MiB, which stay in cache
+GRAM_CHUNK = 1 << 21  # for matrices of products, where each chunk also costs a pass over the side squared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +47,44 @@ class PCA:
     residual_std: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Rows minus their mean, in units of `scale`, as float64: made chunk by chunk, as all of them would be a second model."""
+
+    weight: Tensor  # (units, features)
+    scale: float
+    mean: Tensor  # (features,)
+
+    @property
+    def are_wide(self) -> bool:
+        return self.weight.shape[1] > self.weight.shape[0]
+
+    def by_units(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """Which rows, and their values, which the next chunk overwrites."""
+        return self._chunks(0, max(1, size // self.weight.shape[1]))
+
+    def by_features(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """The same for columns."""
+        return self._chunks(1, max(1, size // self.weight.shape[0]))
+
+    def _chunks(self, axis: int, step: int) -> Iterator[tuple[slice, np.ndarray]]:
+        length, other = self.weight.shape[axis], self.weight.shape[1 - axis]
+        buffer = torch.empty(min(step, length) * other, dtype=torch.float64)  # fresh memory costs more than the arithmetic
+        for start in range(0, length, step):
+            part = self.weight.narrow(axis, start, min(step, length - start))
+            values = buffer[: part.numel()].view(part.shape)
+            values.copy_(part).mul_(1 / self.scale).sub_(self.mean if axis == 0 else self.mean[start : start + step])
+            yield slice(start, start + step), values.numpy()
+
+
 def column_pca(weight: Tensor, rank: int) -> PCA:
     """Best rank-`rank` affine approximation of the rows of a weight matrix.
 
-    Centres the rows and keeps the leading eigenvectors of the smaller Gram matrix: exact up to float64
-    rounding while the smaller side is at most 2,048, randomized with four power iterations beyond.
+    Centres the rows and keeps the leading eigenvectors of the smaller Gram matrix: exact up to float64 rounding while the
+    smaller side is under 512 or under 8 times the rank. Larger ones are decomposed in float32 and corrected by one step of
+    subspace iteration in float64: the basis is off by float32 rounding over the gap between the energies that it separates,
+    and the energy that this loses by the square of that. Where the smaller side is beyond 2,048, randomized with four power
+    iterations.
 
     Args:
         weight: shape (units, features), any float dtype, finite.
@@ -60,73 +99,95 @@ def column_pca(weight: Tensor, rank: int) -> PCA:
         raise SeedError(f"PCA needs a float matrix, got shape {tuple(weight.shape)} of {weight.dtype}")
     if not 1 <= rank <= min(weight.shape):
         raise SeedError(f"rank {rank} is out of range: 1 to {min(weight.shape)} for shape {tuple(weight.shape)}")
-    require_finite(weight)
-    weight = weight.contiguous()  # matrix products round differently for other strides
-    largest = max(weight.max().item(), -weight.min().item())
-    scale = math.ldexp(1.0, math.frexp(largest)[1] - 1)  # squares of values near the ends of the range would leave it
-    mean = torch.zeros(weight.shape[1], dtype=torch.float64)
-    for part in _chunks(weight):
-        mean += part.double().div(scale).sum(0)
-    mean /= len(weight)
-    basis, energy = _leading_directions(weight, mean, scale, rank)
-    scores = torch.empty(len(weight), rank, dtype=torch.float64)
-    for start, part in zip(range(0, len(weight), _rows(weight)), _chunks(weight), strict=True):
-        # written in place: small results kept between large chunks would pin the memory of every chunk
-        torch.mm(_centred(part, mean, scale), basis, out=scores[start : start + len(part)])
-    captured = min(1.0, scores.square().sum().item() / energy) if energy else 1.0
+    rows = _centred(weight)
+    components, energy = _leading_directions(rows, rank)
+    scores = np.empty((len(weight), rank))
+    for at, part in rows.by_units(CHUNK):
+        scores[at] = (components @ part.T).T  # this way round BLAS is faster
+    captured = min(1.0, float(np.vdot(scores, scores)) / energy) if energy else 1.0
     bits = grid_bits(rank)
     return PCA(
-        mean=_float32(mean * scale),
-        components=_float32(on_grid(basis.T.contiguous(), bits)),
-        scores=_float32(on_grid(scores * scale, bits)),
+        mean=_float32(rows.mean * rows.scale),
+        components=_float32(on_grid(torch.from_numpy(components), bits)),
+        scores=_float32(on_grid(torch.from_numpy(scores * rows.scale), bits)),
         captured_energy=captured,
-        residual_std=scale * math.sqrt(energy * (1 - captured) / weight.numel()),
+        residual_std=rows.scale * math.sqrt(energy * (1 - captured) / weight.numel()),
     )
 
 
-def _rows(weight: Tensor) -> int:
-    return max(1, CHUNK // weight.shape[1])
+def _centred(weight: Tensor) -> _Rows:
+    largest = max(abs(value.item()) for value in torch.aminmax(weight))
+    if not math.isfinite(largest):
+        require_finite(weight)  # counts them
+    exponent = max(math.frexp(largest)[1] - 1, SMALLEST_EXPONENT)
+    scale = math.ldexp(1.0, exponent)  # squares of values near the ends of the range would leave it
+    mean = np.zeros(weight.shape[1])
+    for _, part in _Rows(weight, scale, torch.zeros(weight.shape[1], dtype=torch.float64)).by_units(CHUNK):
+        mean += part.sum(0)
+    return _Rows(weight, scale, torch.from_numpy(mean / len(weight)))
 
 
-def _chunks(weight: Tensor) -> tuple[Tensor, ...]:
-    return weight.split(_rows(weight))
+def _leading_directions(rows: _Rows, rank: int) -> tuple[np.ndarray, float]:
+    """Orthonormal rows (rank, features), and the squared length of the centred, scaled rows."""
+    side = min(rows.weight.shape)
+    if side > EXACT_SIDE:
+        return _randomized(rows, rank)
+    if side >= max(FLOAT32_SIDE, FLOAT32_SHARE * rank):
+        gram, energy = _gram(rows, np.float32)
+        if abs(np.trace(gram) - energy) <= FLOAT32_ENERGY * energy:
+            leading = _top(gram.astype(np.float32), rank).astype(np.float64)
+            return _orthonormal(_carried(leading, rows) if rows.are_wide else _stepped(leading, rows)), energy
+    gram, energy = _gram(rows, np.float64)
+    leading = _top(gram, rank)
+    return (_orthonormal(_carried(leading, rows)) if rows.are_wide else leading), energy
 
 
-def _centred(rows: Tensor, mean: Tensor, scale: float) -> Tensor:
-    return rows.double().div(scale).sub_(mean)  # not div_: of float64 rows, double() is the weights themselves
+def _randomized(rows: _Rows, rank: int) -> tuple[np.ndarray, float]:
+    from sklearn.utils.extmath import randomized_svd
+
+    whole = next(rows.by_units(rows.weight.numel()))[1]
+    right = randomized_svd(whole, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]  # pyright: ignore[reportArgumentType]
+    return np.ascontiguousarray(right), float(np.vdot(whole, whole))
 
 
-def _leading_directions(weight: Tensor, mean: Tensor, scale: float, rank: int) -> tuple[Tensor, float]:
-    """An orthonormal basis (features, rank), and the squared length of the centred, scaled rows."""
-    units, features = weight.shape
-    if min(units, features) > EXACT_SIDE:
-        from sklearn.utils.extmath import randomized_svd
-
-        rows = _centred(weight, mean, scale).numpy()
-        right = randomized_svd(rows, rank, n_iter=POWER_ITERATIONS, random_state=0)[2]  # pyright: ignore[reportArgumentType]
-        return torch.from_numpy(np.ascontiguousarray(right.T)), float(np.vdot(rows, rows))
-    # Gram matrices by numpy, which sees that both factors are one matrix and computes half: twice as fast as torch
-    if features <= units:
-        gram = np.zeros((features, features))
-        for part in _chunks(weight):
-            rows = _centred(part, mean, scale).numpy()
-            gram += rows.T @ rows
-        energy = float(np.trace(gram))
-        return torch.from_numpy(_top(gram, rank)), energy
-    rows = _centred(weight, mean, scale)
-    gram = rows.numpy() @ rows.numpy().T
-    energy = float(np.trace(gram))
-    left = torch.from_numpy(_top(gram, rank))
-    return torch.linalg.qr(rows.T @ left).Q, energy  # QR also completes the basis of a rank-deficient matrix
+def _gram(rows: _Rows, dtype: type) -> tuple[np.ndarray, float]:
+    """Products between the columns, or between wide rows, each chunk summed in `dtype`; and the energy, in float64."""
+    side, energy = min(rows.weight.shape), 0.0
+    gram = np.zeros((side, side))
+    for _, part in rows.by_features(GRAM_CHUNK) if rows.are_wide else rows.by_units(GRAM_CHUNK):
+        energy += float(np.vdot(part, part))
+        cast = part.astype(dtype, copy=False)
+        # by numpy, which sees that both factors are one matrix and computes half: twice as fast as torch
+        gram += cast @ cast.T if rows.are_wide else cast.T @ cast
+    return gram, energy
 
 
 def _top(gram: np.ndarray, rank: int) -> np.ndarray:
-    """The eigenvectors of the `rank` largest eigenvalues, largest first: (side, rank). Overwrites `gram`."""
+    """The eigenvectors of the `rank` largest eigenvalues, largest first: (rank, side). Overwrites `gram`."""
     from scipy.linalg import eigh
 
-    side = len(gram)
-    vectors = eigh(gram, subset_by_index=(side - rank, side - 1), overwrite_a=True, check_finite=False)[1]
-    return np.flip(vectors, axis=1).copy()  # torch refuses the negative stride that ascontiguousarray keeps at rank 1
+    side, from_below = len(gram), gram.dtype == np.float64  # each dtype from the triangle that OpenBLAS is faster on
+    leading = (side - rank, side - 1)
+    vectors = eigh(gram.T, lower=from_below, subset_by_index=leading, overwrite_a=True, check_finite=False)[1]
+    return vectors.T[::-1].copy()
+
+
+def _carried(leading: np.ndarray, rows: _Rows) -> np.ndarray:
+    """From directions among units to those among features: (rank, units) -> (rank, features)."""
+    return np.concatenate([leading @ part for _, part in rows.by_features(CHUNK)], 1)
+
+
+def _stepped(leading: np.ndarray, rows: _Rows) -> np.ndarray:
+    """One step of subspace iteration: (rank, features), each direction times its energy."""
+    stepped = np.zeros_like(leading)
+    for _, part in rows.by_units(CHUNK):
+        stepped += (leading @ part.T) @ part
+    return stepped
+
+
+def _orthonormal(directions: np.ndarray) -> np.ndarray:
+    """Of the same span, as rows; where that is smaller than their number, QR completes the basis."""
+    return np.linalg.qr(directions.T)[0].T.copy()
 
 
 def grid_bits(rank: int) -> int:

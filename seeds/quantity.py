@@ -210,25 +210,23 @@ class Smallest(Quantity):
 
 
 @dataclass(frozen=True, slots=True)
-class WithinFactor(Quantity):
-    """A positive quantity on machines or links that differ from this one: its limits moved out by a factor on either side.
+class Throughout(Quantity):
+    """One figure under several circumstances, on machines of other speeds for example: its interval takes in all of theirs.
 
     Args:
-        factor: at least 1. What is zero stays zero.
+        parts: the first one gives the value.
     """
 
     narrows = False
-    one: Quantity
-    factor: float
+    parts: tuple[Quantity, ...]
 
     @property
     def runs(self) -> int | None:
-        return self.one.runs
+        return min((p.runs for p in self.parts if p.runs is not None), default=None)
 
     def interval(self, alpha: float) -> Interval:
-        found = self.one.interval(alpha)
-        low = found.low / self.factor if found.low > 0 else found.low
-        return Interval(found.value, low, found.high * self.factor)
+        found = [part.interval(alpha) for part in self.parts]
+        return Interval(found[0].value, min(i.low for i in found), max(i.high for i in found))
 
 
 def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:

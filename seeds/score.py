@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from seeds import data
-from seeds.assemble import assemble
+from seeds.assemble import assemble_to
 from seeds.corpus import PACKAGES
 from seeds.data import Examples
 from seeds.errors import ProtocolError, SeedError, SubjectUnavailable
@@ -87,9 +86,8 @@ def rebuilt(seed: Seed, into: str, rng_seed: int) -> Model:
     """The model that a seed gives in the architecture of a subject or folder."""
     if into in SUBJECTS:
         return _of_subject(SUBJECTS[into], SUBJECTS[into].assembled(seed, rng_seed))
-    raw = weights_file(seed, rng_seed)
     with tempfile.TemporaryDirectory(prefix="seeds-") as scratch:
-        fill_folder(Path(scratch), raw, Path(into))
+        fill_folder(Path(scratch), seed, rng_seed, Path(into))
         return _of_folder(Path(scratch), Path(into))
 
 
@@ -213,20 +211,14 @@ def _classify(model: nn.Module, ids: Tensor, mask: Tensor | None) -> tuple[Tenso
     return torch.cat(rows), lambda logits: logits
 
 
-def weights_file(seed: Seed, rng_seed: int) -> bytes:
-    """The content of a `.safetensors` file of assembled weights: tied tensors once, their other names in the metadata."""
-    weights = assemble(seed, rng_seed)
-    return safetensors.torch.save({e.name: weights[e.name] for e in seed.entries}, {"format": "pt"} | dict(seed.ties))
-
-
-def fill_folder(folder: Path, raw: bytes, like: Path) -> None:
-    """Writes weights into a folder, with the configuration and tokenizer of `like` beside them."""
+def fill_folder(folder: Path, seed: Seed, rng_seed: int, like: Path) -> int:
+    """Writes assembled weights into a folder, with the configuration and tokenizer of `like` beside them; bytes of weights."""
     _require_config(like)
     for pattern in COPIED:
         for file in like.glob(pattern):
             if not file.name.endswith(".index.json"):
                 shutil.copyfile(file, folder / file.name)
-    (folder / "model.safetensors").write_bytes(raw)
+    return assemble_to(seed, folder / "model.safetensors", rng_seed)
 
 
 def named_task(name: str, model: Model) -> Task:

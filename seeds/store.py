@@ -10,24 +10,31 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from seeds import layout
 from seeds.codecs import REGISTRY
 from seeds.draw import GENERATOR
 from seeds.errors import StoreError
 from seeds.seed import Entry, Parts, Seed
 
 FORMAT = "seed/1"
+LARGEST = 3.4028235e38  # the shortest decimal of the largest float32
 BLANK = "0" * 64  # stands where the SHA-256 will be while it is computed
 
 
 def to_bytes(seed: Seed) -> bytes:
     """The content of the seed's file; the same seed gives the same bytes."""
+    return b"".join(_pieces(seed))
+
+
+def _pieces(seed: Seed) -> list[bytes | memoryview]:
+    """The header, then each array where it lies: the file is hashed and written without a copy of it."""
     arrays: dict[str, Tensor] = {}
     header = {
         "format": FORMAT,
@@ -40,18 +47,23 @@ def to_bytes(seed: Seed) -> bytes:
         "tensors": [_row(entry, arrays) for entry in seed.entries],
     }
     text = json.dumps(header, separators=(",", ":"), allow_nan=False)
-    raw = safetensors.torch.save(arrays, {"seed": text})
-    return raw.replace(BLANK.encode(), hashlib.sha256(raw).hexdigest().encode(), 1)
+    forms = {name: (array.dtype, tuple(array.shape)) for name, array in arrays.items()}
+    head, order = layout.header(forms, {"seed": text})
+    contents = [layout.content(arrays[name]) for name in order]
+    digest = hashlib.sha256(head)
+    for content in contents:
+        digest.update(content)
+    return [head.replace(BLANK.encode(), digest.hexdigest().encode(), 1), *contents]
 
 
 def size_bytes(seed: Seed) -> int:
     """Size of the seed's file on disk, header included."""
-    return len(to_bytes(seed))
+    return sum(map(len, _pieces(seed)))
 
 
 def header_bytes(seed: Seed) -> int:
     """Size of the header alone: names, shapes, numbers and checksum."""
-    return 8 + int.from_bytes(to_bytes(seed)[:8], "little")
+    return len(_pieces(seed)[0])
 
 
 def save(seed: Seed, path: str | Path) -> int:
@@ -60,27 +72,37 @@ def save(seed: Seed, path: str | Path) -> int:
     Raises:
         StoreError: the folder is missing or cannot be written.
     """
-    path = Path(path)
-    raw = to_bytes(seed)
-    write_whole(path, raw)
-    return len(raw)
+    return write_pieces(Path(path), _pieces(seed))
 
 
 def write_whole(path: Path, raw: bytes) -> None:
     """Writes to a temporary name in the same folder and renames, so that no reader sees half a file."""
+    write_pieces(path, [raw])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
+    """The same for content that is made piece by piece; returns its size in bytes.
+
+    Raises:
+        StoreError: the folder is missing, cannot be written, or is full; whatever was there before still is.
+    """
     try:
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    written = 0
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(raw)
+            for piece in pieces:
+                written += file.write(piece)
+                del piece  # before the next one is made: a tensor may be as large as memory allows
         Path(scratch).chmod(0o644)
         Path(scratch).replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
     finally:
         Path(scratch).unlink(missing_ok=True)  # gone already where the rename was made
+    return written
 
 
 def load(path: str | Path) -> Seed:
@@ -91,39 +113,52 @@ def load(path: str | Path) -> Seed:
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
+        raw = _read(path)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    header = _header(raw, path)
+    header, described = _headers(raw, path)
     try:
-        arrays = safetensors.torch.load(raw)
+        arrays = layout.tensors(raw, described)
         shared = _unpack("", header["shared"], arrays)
         entries = tuple(_entry(row, arrays) for row in header["tensors"])
         ties = header["ties"]
         if not set(ties.values()) <= {entry.name for entry in entries}:
             raise ValueError(f"ties to tensors that are not there: {ties}")
         return Seed(header["codec"], entries, ties, shared, header["source"])
-    except (KeyError, TypeError, ValueError, AttributeError, safetensors.SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise StoreError(f"{path} has a header that does not describe its content: {error!r}") from None
 
 
-def _header(raw: bytes, path: Path) -> dict:
-    """The JSON header, after its checksum over every byte of the file was verified."""
+def _read(path: Path) -> bytearray:
+    """The whole file, in memory that tensors can lie in: bytes would be read-only, and to copy them costs time."""
+    with path.open("rb", buffering=0) as file:
+        raw = bytearray(os.fstat(file.fileno()).st_size)
+        del raw[file.readinto(raw) :]
+        raw += file.read()  # nothing, unless it grew or has no size
+        return raw
+
+
+def _headers(raw: bytearray, path: Path) -> tuple[dict, dict]:
+    """The seed's header and the file's, after the checksum over every byte of the file was verified."""
     size = int.from_bytes(raw[:8], "little")
     if len(raw) < 16 or size > len(raw) - 8:
         raise StoreError(f"{path} is no seed file or was cut short: {len(raw)} bytes, its header says {size}")
     try:
-        header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["seed"])
+        described = json.loads(raw[8 : 8 + size].decode())
+        header = json.loads(described[layout.METADATA]["seed"])
         version, digest = header["format"], header["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(f"{path} is no seed file: it has no seed header") from None
     if version != FORMAT:
         raise StoreError(f"{path} has format {version!r}; this version reads {FORMAT!r}")
     at = raw.find(str(digest).encode(errors="replace"), 8, 8 + size)
-    blanked = hashlib.sha256(raw[:at] + BLANK.encode() + raw[at + len(BLANK) :]).hexdigest()
-    if digest != blanked:
-        raise StoreError(f"{path} was changed after it was written: checksum {str(digest)[:12]}, content {blanked[:12]}")
-    return header
+    view, blanked = memoryview(raw), hashlib.sha256()
+    for piece in (view[:at], BLANK.encode(), view[at + len(BLANK) :]):
+        blanked.update(piece)
+    if digest != blanked.hexdigest():
+        found = blanked.hexdigest()[:12]
+        raise StoreError(f"{path} was changed after it was written: checksum {str(digest)[:12]}, content {found}")
+    return header, described
 
 
 def _row(entry: Entry, arrays: dict[str, Tensor]) -> list:
@@ -156,7 +191,10 @@ def _pack(name: str, parts: Parts, arrays: dict[str, Tensor]) -> dict[str, float
 
 
 def _unpack(name: str, packed: dict[str, float | None], arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        part: arrays[f"{name}/{part}"] if value is None else torch.tensor(value, dtype=torch.float32)
-        for part, value in packed.items()
-    }
+    return {part: arrays[f"{name}/{part}"] if value is None else _number(value) for part, value in packed.items()}
+
+
+def _number(value: float) -> Tensor:
+    if not isinstance(value, int | float) or abs(value) > LARGEST:
+        raise ValueError(f"{value!r} is no float32 number")
+    return torch.from_numpy(np.array(value, np.float32))

@@ -136,10 +136,15 @@ class Subject:
         """
         if self.weights_path is None:
             return self._with_body(self.original_body())
+        return self.loaded(self.weights_path)
+
+    def loaded(self, path: Path) -> nn.Module:
+        """The network with the weights of a `.safetensors` file, all of them."""
         from safetensors.torch import load_model
 
-        model = self.fresh(0)
-        load_model(model, self.weights_path)
+        with _SkipInit():
+            model = self.architecture().eval()
+        load_model(model, path)
         return model
 
     def original_body(self) -> dict[str, torch.Tensor]:

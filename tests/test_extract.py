@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from seeds import moments, store
 from seeds.assemble import assemble
+from seeds.codecs import REGISTRY, Codec
 from seeds.errors import SeedError
-from seeds.extract import extract
+from seeds.extract import SLAB_BYTES, SMALL_BYTES, extract
 from tests.strategies import CODECS, FLOATS, all_bits, bits, specs, states, weights
 
 INDEX = "model.safetensors.index.json"
@@ -122,6 +123,43 @@ def test_assembled_tensors_have_the_dtype_and_shape_of_the_source(codec, dtype):
     state = {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}
     made = assemble(extract(state, codec))
     assert {name: (t.shape, t.dtype) for name, t in made.items()} == {name: (t.shape, dtype) for name, t in state.items()}
+
+
+@pytest.mark.roundtrip
+@given(states(), specs(), st.sampled_from((8, 64, 500)))
+def test_what_waits_on_the_shelf_comes_back_as_it_was(state, codec, slab_bytes):
+    """Slabs for one array or for a few: not a byte of the seed is other than when every array is left where it was made."""
+    made = []
+    for slab, small in ((SLAB_BYTES, 0), (slab_bytes, slab_bytes), (SLAB_BYTES, SMALL_BYTES)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("seeds.extract.SLAB_BYTES", slab)
+            patch.setattr("seeds.extract.SMALL_BYTES", small)
+            made.append(extract(state, codec))
+    assert store.to_bytes(made[0]) == store.to_bytes(made[1]) == store.to_bytes(made[2])
+    parts = [part for seed in made for entry in seed.entries for part in entry.parts.values()]
+    assert all(part.untyped_storage().nbytes() == part.nbytes for part in parts), "a part keeps a slab alive"
+
+
+NUMBERS = {"half": torch.tensor(-0.0, dtype=torch.bfloat16), "double": torch.tensor(0.1, dtype=torch.float64)}
+NUMBERS |= {"count": torch.tensor(3, dtype=torch.int32), "flag": torch.tensor(True)}
+
+
+class NumbersCodec(Codec):
+    name, forms = "numbers", "numbers"
+
+    def encode(self, weight):
+        return NUMBERS, None
+
+    @staticmethod
+    def decode(parts, shape, draw):
+        return torch.zeros(shape)
+
+
+def test_numbers_keep_their_dtype_on_the_shelf(monkeypatch):
+    """A codec of one's own may keep numbers of any kind."""
+    monkeypatch.setitem(REGISTRY, NumbersCodec.name, NumbersCodec)
+    (entry,) = extract({"w": torch.ones(2, 2)}, "numbers").entries
+    assert {name: bits(part) for name, part in entry.parts.items()} == {name: bits(part) for name, part in NUMBERS.items()}
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -1,66 +1,33 @@
-"""Memory of extraction from disk: one tensor at a time, however large the model.
+"""Memory of extraction from disk and of assembly to it: one tensor at a time, however large the model.
 
-    [weights] -> extract -> Seed
+    [weights] -> extract -> Seed -> assemble -> [weights]
 
 Judged is the peak of anonymous memory (RssAnon), which a process owns and nobody can take back. safetensors maps the
 file, and mapped pages belong to the page cache: the kernel drops them when memory is short. They count in VmHWM, the
 peak of all resident memory, which is recorded beside it and on this file is larger by up to half a gigabyte.
-
-RssAnon has no high-water mark, so that the parent reads it every 2 ms while the child works; what a reading between two
-tensors misses is shorter than any work on the largest one.
 """
 
 import math
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from seeds.subject import subject
+from tests.peak import peak_memory
 from tests.synthetic import FLOAT32_BYTES, write_gpt2_shaped
 
 EXTRACT = "import sys; from seeds.extract import extract; extract(sys.argv[1], sys.argv[2])"
+ASSEMBLE = "import sys; from seeds import assemble, store; assemble.assemble_to(store.load(sys.argv[1]), sys.argv[2])"
 HOLD = "import time; held = b'x' * {size_bytes}; time.sleep(0.1)"
 INTERPRETER_BYTES = 300_000_000  # Python with torch and scipy: some 160 MB here, more in builds for CUDA
-READING_S = 0.002
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="no /proc: RssAnon cannot be read")
 
 
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """Highest readings of one process: memory of its own, and all resident memory with mapped files."""
-
-    anonymous_bytes: int
-    resident_bytes: int
-
-
-def peak_memory(program: str, *arguments: str) -> Peak:
-    """Runs a Python program in a process of its own and watches its memory until it ends."""
-    child = subprocess.Popen([sys.executable, "-c", program, *arguments], cwd=Path(__file__).parents[1])
-    anonymous = resident = 0
-    while child.poll() is None:
-        found = dict(line.split(":", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
-        anonymous = max(anonymous, _bytes(found.get("RssAnon", "0 kB")))  # a process that has just ended has neither
-        resident = max(resident, _bytes(found.get("VmHWM", "0 kB")))
-        time.sleep(READING_S)
-    assert child.returncode == 0, f"the program ended with {child.returncode}"
-    return Peak(anonymous, resident)
-
-
-def _bytes(text: str) -> int:
-    number, unit = text.split()
-    assert unit == "kB"
-    return 1024 * int(number)
-
-
-def allowed_bytes() -> int:
-    """One and a half times the largest tensor, and the interpreter: a copy of the model does not fit in."""
+def allowed_bytes(copies: int = 1) -> int:
+    """So many times and a half the largest tensor, and the interpreter: a copy of the model does not fit in."""
     largest = max(math.prod(entry.shape) for entry in subject("gpt2").published_seed().entries)
-    return INTERPRETER_BYTES + 3 * largest * FLOAT32_BYTES // 2
+    return INTERPRETER_BYTES + (2 * copies + 1) * largest * FLOAT32_BYTES // 2
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +69,22 @@ def test_components_of_half_a_gigabyte_need_memory_for_one_matrix(benchmark, gpt
         "device": "cpu",
     }
     assert peak.anonymous_bytes < allowed_bytes()
+
+
+@pytest.mark.benchmark(group="memory assemble")
+def test_assembly_of_half_a_gigabyte_needs_memory_for_one_tensor(benchmark, tmp_path):
+    """Twice: as it was drawn, and within the range of its dtype. The whole model does not fit in beside it."""
+    seed_path, path = subject("gpt2").seed_path, tmp_path / "model.safetensors"
+
+    peak = benchmark.pedantic(peak_memory, args=(ASSEMBLE, str(seed_path), str(path)), rounds=1)
+
+    benchmark.extra_info |= {
+        "peak_anonymous_bytes": peak.anonymous_bytes,
+        "peak_resident_bytes": peak.resident_bytes,
+        "allowed_bytes": allowed_bytes(copies=2),
+        "bytes": path.stat().st_size,
+        "threads": 1,
+        "device": "cpu",
+    }
+    assert path.stat().st_size > FLOAT32_BYTES * subject("gpt2").published_seed().parameters
+    assert peak.anonymous_bytes < allowed_bytes(copies=2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeds.quantity import Counted, Mean, PairedRatio, Ratio, Smallest, WithinFactor
+from seeds.quantity import Counted, Mean, PairedRatio, Ratio, Smallest, Throughout
 
 
 def test_none_of_a_thousand_is_not_exactly_zero():
@@ -229,14 +229,9 @@ def test_the_mean_of_each_run_counts_tokens():
     assert Mean(scores, np.array([30.0, 10.0])).per_run().tolist() == [1.5, 1.0]
 
 
-def test_other_machines_move_the_limits_out_by_a_factor():
-    one = Mean(np.array([[2.0], [3.0], [4.0]]), nested=True)
-    inner, outer = one.interval(0.05), WithinFactor(one, 4.0).interval(0.05)
-    assert (outer.value, outer.low, outer.high) == (inner.value, inner.low / 4, 4 * inner.high)
-    assert WithinFactor(one, 4.0).runs == 3
-
-
-def test_what_is_zero_on_one_machine_is_zero_on_all():
-    nothing = WithinFactor(Mean(np.zeros((5, 1)), nested=True), 4.0).interval(0.01)
-    assert nothing.value == 0
-    assert -1e-5 < nothing.low <= 0 <= nothing.high < 1e-5
+def test_a_figure_under_several_circumstances_takes_in_all_of_their_intervals():
+    here, there = (Mean(np.array([[2.0], [3.0], [4.0]]) * factor, nested=True) for factor in (1.0, 0.25))
+    found, one, other = Throughout((here, there)).interval(0.05), here.interval(0.05), there.interval(0.05)
+    assert (found.value, found.low, found.high) == (one.value, other.low, one.high)
+    assert Throughout((here, Counted(9.0))).runs == 3
+    assert Throughout((here, Counted(9.0))).interval(0.05).high == 9.0

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def load_bytes(monkeypatch):
     """`store.load` of bytes that never touch the disk: opening thousands of files takes most of a minute."""
 
     def from_memory(content: bytes) -> Seed:
-        monkeypatch.setattr(Path, "read_bytes", lambda path: content)
+        monkeypatch.setattr(store, "_read", lambda path: bytearray(content))
         return store.load("a.safetensors")
 
     return from_memory
@@ -177,6 +178,9 @@ def test_a_header_written_by_hand_is_read(tmp_path):
         ({"tensors": [["w", 2, "float32", "moments", {}]]}, ""),
         ({"tensors": [["w", [2], "float32", "moments", {"mean": None}]]}, "w/mean"),
         ({"tensors": [["w", [2], "float32", "moments", ["mean"]]]}, ""),
+        ({"tensors": [["w", [2], "float32", "moments", {"mean": "0.5"}]]}, "'0.5' is no float32 number"),
+        ({"tensors": [["w", [2], "float32", "moments", {"mean": 1e39}]]}, "1e.39 is no float32 number"),
+        ({"tensors": [["w", [2], "float32", "moments", {"mean": 10**400}]]}, "is no float32 number"),
         ({"shared": []}, ""),
         ({"codec": "absent"}, "codec"),
     ],
@@ -186,6 +190,40 @@ def test_a_header_that_makes_no_sense_is_refused(changes, told, tmp_path):
     """A valid checksum proves that nothing changed, not that this version can read it."""
     with pytest.raises(StoreError, match=f"(?s)a\\.safetensors.*{told}"):
         load(forged(**changes), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        '"F32","shape":[4],"data_offsets":[1,17]',
+        '"F32","shape":[5],"data_offsets":[0,16]',
+        '"F9?","shape":[4],"data_offsets":[0,16]',
+    ],
+    ids=["beyond the end", "of another size", "of an unknown dtype"],
+)
+def test_arrays_that_are_not_in_the_file_are_refused(instead, tmp_path):
+    """Also where the checksum is right: no memory but the file's is read."""
+    raw = store.to_bytes(extract({"w": torch.arange(4.0)}, "exact"))
+    blank = raw.replace(json.loads(described(raw)["__metadata__"]["seed"])["sha256"].encode(), store.BLANK.encode())
+    changed = blank.replace(b'"F32","shape":[4],"data_offsets":[0,16]', instead.encode())
+    assert changed != blank
+    with pytest.raises(StoreError, match=r"a\.safetensors has a header that does not describe its content"):
+        load(changed.replace(store.BLANK.encode(), hashlib.sha256(changed).hexdigest().encode()), tmp_path)
+
+
+def described(raw: bytes) -> dict:
+    return json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+
+
+def test_a_pipe_is_read_to_its_end(raw, tmp_path):
+    """Nobody knows its size beforehand."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(raw,))
+    writer.start()
+    loaded = store.load(path)
+    writer.join()
+    assert store.to_bytes(loaded) == raw
 
 
 def test_a_missing_file_and_a_missing_folder_are_named(raw, tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from seeds.quantity import Interval, Mean, Quantity, WithinFactor
+from seeds.quantity import Interval, Mean, Quantity, Throughout
 from seeds.verdict import Outcome, Rule, judge, judge_at_looks, judge_singly, summary
 
 MARGIN = 0.05
@@ -289,13 +289,14 @@ def test_one_row_that_depends_on_the_run_is_enough_for_the_line_unless_one_is_re
 
 
 def test_no_number_of_runs_is_asked_for_where_other_machines_make_the_width():
-    """A ratio of 2 is above the margin here, and below it on a machine four times slower."""
+    """A ratio of 2 is above the margin here, and below it on another machine."""
     rule = Rule(above=1.0, below=math.inf, alpha=0.05)
     here = Mean(np.array([[2.0], [2.01], [1.99]]), nested=True)
     assert judge(here, rule).outcome is Outcome.HOLDS
-    verdict = judge(WithinFactor(here, 4.0), rule)
+    there = Mean(here.scores / 4, nested=True)
+    verdict = judge(Throughout((here, there)), rule)
     assert (verdict.outcome, verdict.reason) == (Outcome.UNDECIDED, "other machines lie on either side of the margin")
-    assert "at least 3 are needed" in judge(WithinFactor(Mean(np.ones((2, 1)), nested=True), 4.0), rule).reason
+    assert "at least 3 are needed" in judge(Throughout((Mean(np.ones((2, 1)), nested=True), there)), rule).reason
 
 
 # -- claims without a region ----------------------------------------------------------------------------------------------

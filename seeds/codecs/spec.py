@@ -75,5 +75,7 @@ def decode(entry: Entry, shared: Parts, draw: Draw) -> Tensor:
     dtype = getattr(torch, entry.dtype)
     if dtype.is_floating_point:
         largest = min(torch.finfo(dtype).max, torch.finfo(value.dtype).max)
-        value = value.clamp(-largest, largest).to(dtype)
+        if value.numel() and not max(abs(end.item()) for end in torch.aminmax(value)) <= largest:  # a clamp copies all
+            value = value.clamp(-largest, largest)
+        value = value.to(dtype)
     return value

@@ -23,6 +23,7 @@ from seeds.wire.part import Part
 if TYPE_CHECKING:
     import httpx
 
+HEADER_BYTES = 480  # of a request and the head of its answer, by this client and the server of `seeds.wire.serve`: 467 to 486
 PATIENCE_S = 30.0
 PAUSES_S = 0.05, 0.5  # between attempts: the first and the longest
 VAIN = 3  # attempts at most that bring bytes, but none that was not there before

@@ -1,0 +1,183 @@
+"""Calibration: what this machine needs to fetch a file, to open a delivery and to take a step, measured once and kept.
+
+    subject -> delivery -> [calibration: seconds] -> plan
+
+Seconds are those of one thread. The file is this machine's own (`$SEEDS_CACHE`, or the user's cache folder); one that was
+made on another machine, or with other versions, is measured again. Quality is the matter of `seeds.cost.expectation`.
+"""
+
+import itertools
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from seeds.cost.delivery import DELIVERIES, Delivery, lesson, opened, packed, tuned
+from seeds.cost.timing import REPEATS, Timed
+from seeds.store import write_whole
+from seeds.subject import Subject, one_thread
+from seeds.wire.download import HEADER_BYTES, download
+from seeds.wire.link import Link
+from seeds.wire.serve import serving
+
+SAMPLE_STEPS = 20  # of fine-tuning that are timed at once
+ANY_RATE = 1e-3  # a step takes the same time at any
+REFERENCE = Link(1e9, 0.02)  # over which files are fetched: what a download takes beside its bits shows on a fast link
+FORMAT = "calibration/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one delivery of a subject takes on this machine.
+
+    Args:
+        size_bytes: of the file that is sent.
+        fetch_s: of downloading that file, beyond latency and bits: client, server, relay and checksum.
+        open_s: from the file to a model.
+        step_s: one step of fine-tuning; None for deliveries that are used as they come.
+    """
+
+    size_bytes: int
+    fetch_s: Timed
+    open_s: Timed
+    step_s: Timed | None
+
+
+Calibration = dict[str, Parts]  # by delivery
+
+
+def calibrated(one: Subject, samples: int, path: Path, again: bool = False) -> Calibration:
+    """The calibration of a subject with so many labelled samples: from the file if it is of this machine, else measured.
+
+    Args:
+        again: whether to measure in any case.
+    """
+    key = f"{one.name}/{samples}"
+    stored = {} if again else read(path)
+    if key in stored:
+        return stored[key]
+    found = measured(one, samples)
+    write(path, read(path) | {key: found})
+    return found
+
+
+def measured(
+    one: Subject, samples: int, deliveries: Iterable[Delivery] = DELIVERIES.values(), repeats: int = REPEATS
+) -> Calibration:
+    """Measures deliveries of a subject, on one thread: each repetition goes through all of them, so that a machine that is slow
+    for a while is slow for one repetition of each. The first one warms up. A step is the same work from any start.
+
+    Raises:
+        SubjectUnavailable: the subject's weights are not at hand, or the packages of server and client are not installed.
+    """
+    one_thread()
+    sent = list(deliveries)
+    fetch_s: dict[str, list[float]] = {d.name: [] for d in sent}
+    open_s: dict[str, list[float]] = {d.name: [] for d in sent}
+    step_s: list[float] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = {d.name: packed(one, d, Path(scratch)) for d in sent}
+        sizes = {name: path.stat().st_size for name, path in paths.items()}
+        with _fetching(Path(scratch)) as fetch:
+            for repeat in tqdm(range(1 + repeats), desc=f"measuring {one.name}", unit="round", disable=None):
+                for d in sent:
+                    fetch_s[d.name].append(fetch(paths[d.name]))
+                    open_s[d.name].append(_elapsed(lambda d=d, run=repeat: opened(one, d, paths[d.name], run)))
+                if tuning := next((d for d in sent if d.tuned), None):
+                    step_s.append(_step(one, tuning, samples, paths[tuning.name], repeat))
+    return {
+        d.name: Parts(sizes[d.name], _timed(fetch_s[d.name]), _timed(open_s[d.name]), _timed(step_s) if d.tuned else None)
+        for d in sent
+    }
+
+
+def _timed(seconds: list[float]) -> Timed:
+    """Without the first one, which warms up."""
+    return Timed(tuple(seconds[1:]))
+
+
+def _elapsed(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def _step(one: Subject, sent: Delivery, samples: int, path: Path, run: int) -> float:
+    """Seconds of one step, from a burst of them."""
+    burst = tuned(opened(one, sent, path, run), lesson(one, samples, ANY_RATE, (SAMPLE_STEPS,), run))
+    return float(burst.elapsed_s[-1]) / SAMPLE_STEPS
+
+
+@contextmanager
+def _fetching(folder: Path) -> Iterator[Callable[[Path], float]]:
+    """A function that downloads a file of the folder over `REFERENCE`: seconds beyond those that its bits take."""
+    names = itertools.count()
+    with serving(folder, [REFERENCE]) as served, tempfile.TemporaryDirectory() as arrived:
+
+        def fetch(path: Path) -> float:
+            found = download(served.urls[0] + path.name, Path(arrived) / str(next(names)), progress=False)
+            return found.elapsed_s - REFERENCE.seconds(found.size_bytes, HEADER_BYTES)
+
+        yield fetch
+
+
+# -- the file -----------------------------------------------------------------------------------------------------------------
+
+
+def default_path() -> Path:
+    """Where this user's calibration is kept."""
+    cache = os.environ.get("SEEDS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seeds"
+    return Path(cache) / "calibration.json"
+
+
+def machine() -> dict[str, str]:
+    """What seconds depend on."""
+    import torch
+
+    return {
+        "node": platform.node(),
+        "machine": platform.machine(),
+        "cpus": str(os.cpu_count()),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers", "numpy")},
+    }
+
+
+def read(path: Path) -> dict[str, Calibration]:
+    """Calibrations of this machine by "subject/samples"; none if the file is missing, damaged or of another machine."""
+    try:
+        held = json.loads(path.read_text())
+        if held["format"] != FORMAT or held["machine"] != machine():
+            return {}
+        return {key: {name: from_row(row) for name, row in rows.items()} for key, rows in held["calibrations"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def write(path: Path, found: dict[str, Calibration]) -> None:
+    """Writes all calibrations, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {key: {name: to_row(parts) for name, parts in of.items()} for key, of in found.items()}
+    content = {"format": FORMAT, "machine": machine(), "calibrations": rows}
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def to_row(parts: Parts) -> dict:
+    """Parts in plain JSON types."""
+    times = {"fetch_s": parts.fetch_s, "open_s": parts.open_s, "step_s": parts.step_s}
+    return {"size_bytes": parts.size_bytes} | {name: one and list(one.seconds) for name, one in times.items()}
+
+
+def from_row(row: dict) -> Parts:
+    """The parts that `to_row` wrote."""
+    step_s = None if row["step_s"] is None else Timed(tuple(row["step_s"]))
+    return Parts(int(row["size_bytes"]), Timed(tuple(row["fetch_s"])), Timed(tuple(row["open_s"])), step_s)
