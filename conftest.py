@@ -10,6 +10,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import platform
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -247,11 +248,11 @@ def _write_benchmarks(terminalreporter, config):
         return
     from seeds.cost import page, race, record
 
-    folder = REPORTS / "benchmarks"
+    folder, session = REPORTS / "benchmarks", datetime.now(UTC).isoformat(timespec="seconds")
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
     written = [
-        *record.write(record.of_session(timed), folder, _environment()),
+        *record.write(record.of_session(timed, session), folder, _environment()),
         *race.write(entrants, folder),
         *page.write(folder),
     ]

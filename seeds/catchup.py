@@ -26,17 +26,21 @@ def steps_to(quality: np.ndarray, looks: Sequence[int], target: float) -> np.nda
     Args:
         quality: (runs, looks).
     """
-    return np.clip(first_reaching(quality, looks, target), 1.0, looks[-1])
+    reached = quality >= target
+    first = np.where(reached.any(1), reached.argmax(1), len(looks) - 1)
+    return np.maximum(np.asarray(looks, dtype=np.float64)[first], 1.0)
 
 
-def first_reaching(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
-    """The first look at which each run is at the target or above: (runs,), infinite where it never is.
+def staying(quality: np.ndarray, looks: Sequence[int], target: float) -> np.ndarray:
+    """The first look from which on each run stays at the target or above: (runs,), infinite where the last one is below.
+
+    A run that touches the target by chance and falls below it again is not there yet.
 
     Args:
         quality: (runs, looks).
     """
-    reached = quality >= target
-    return np.where(reached.any(1), np.asarray(looks, dtype=np.float64)[reached.argmax(1)], np.inf)
+    there = np.logical_and.accumulate((quality >= target)[:, ::-1], axis=1)[:, ::-1]
+    return np.where(there.any(1), np.asarray(looks, dtype=np.float64)[there.argmax(1)], np.inf)
 
 
 def share_censored(quality: np.ndarray, target: float) -> float:

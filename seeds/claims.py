@@ -76,7 +76,8 @@ class Row:
 
         A timed row fails where another machine contradicts this one, and not where one of them cannot decide.
         """
-        if self.timed and Outcome.UNDECIDED in (verdict.outcome, self.expected):
+        both = {verdict.outcome, self.expected}
+        if self.timed and Outcome.UNDECIDED in both and both <= {Outcome.HOLDS, Outcome.REFUTED, Outcome.UNDECIDED}:
             return True
         return self.expected is None or verdict.outcome is self.expected
 

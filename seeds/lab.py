@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from seeds.budget import LOOKS, SAMPLES
-from seeds.catchup import first_reaching, steps_to
+from seeds.catchup import staying, steps_to
 from seeds.engine import Engine
 from seeds.errors import ProtocolError
 from seeds.evaluate import token_nats
@@ -153,8 +153,8 @@ class Lab:
         return Mean(steps_to(above, looks, target)[:, None], nested=True)
 
     def reaching(self, cell: Cell, runs: int, target: float) -> np.ndarray:
-        """Steps until each run knows `target` above chance: (runs,), infinite where it never does."""
-        return first_reaching(*self._along(cell, runs), target)
+        """Steps until each run knows `target` above chance and goes on doing so: (runs,), infinite where it never does."""
+        return staying(*self._along(cell, runs), target)
 
     def _along(self, cell: Cell, runs: int) -> tuple[np.ndarray, tuple[int, ...]]:
         """What each run knows above chance at each look: (runs, looks), and the looks."""

@@ -7,6 +7,7 @@ import pytest
 from seeds.cost import calibration
 from seeds.cost.calibration import calibrated, default_path, measured, read
 from seeds.cost.delivery import DELIVERIES
+from seeds.errors import StoreError
 from seeds.subject import subject
 
 MLP = subject("digits-mlp")
@@ -17,7 +18,7 @@ def once(tmp_path_factory):
     """A file with one calibration in it."""
     path = tmp_path_factory.mktemp("cache") / "new" / "calibration.json"
     found = measured(MLP, 99, [DELIVERIES["original"], DELIVERIES["moments"]], repeats=2)
-    calibration.write(path, {"digits-mlp/99": found})
+    calibration.write(path, {"digits-mlp/99/older": found})
     return path, found
 
 
@@ -31,18 +32,42 @@ def test_every_part_is_measured(once):
     assert len(parts["moments"].step_s.seconds) == len(parts["moments"].fetch_s.seconds) == 2
 
 
-def test_a_calibration_is_read_back_and_not_measured_again(once, monkeypatch):
+def test_a_calibration_is_read_back_and_not_measured_again(once, tmp_path, monkeypatch):
+    """One that lacks a delivery, made before there was such a codec for example, is measured again."""
+    asked, whole = [], dict.fromkeys(DELIVERIES, once[1]["moments"])
+    monkeypatch.setattr(calibration, "measured", lambda one, samples: asked.append(samples) or whole)
+    path = tmp_path / "calibration.json"
+    assert [calibrated(MLP, samples, path) for samples in (99, 99, 10, 10)] == [whole] * 4
+    assert asked == [99, 10]
+    held = read(path)
+    calibration.write(path, {key: dict(list(parts.items())[1:]) for key, parts in held.items()})
+    assert calibrated(MLP, 10, path) == whole
+    assert asked == [99, 10, 10]
+
+
+def test_other_weights_are_measured_again(once, tmp_path, monkeypatch):
+    asked, whole = [], dict.fromkeys(DELIVERIES, once[1]["moments"])
+    monkeypatch.setattr(calibration, "measured", lambda one, samples: asked.append(samples) or whole)
+    calibrated(MLP, 99, tmp_path / "calibration.json")
+    monkeypatch.setattr(calibration, "_digest", lambda one: "retrained")
+    calibrated(MLP, 99, tmp_path / "calibration.json")
+    assert asked == [99, 99]
+
+
+def test_what_is_measured_comes_back_from_the_file(once):
     path, found = once
+    assert read(path) == {"digits-mlp/99/older": found}
+
+
+def test_a_folder_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "measured", None)
-    assert calibrated(MLP, 99, path) == found
-    assert read(path) == {"digits-mlp/99": found}
+    with pytest.raises(StoreError, match="is a folder; allowed: a JSON file"):
+        calibrated(MLP, 99, tmp_path)
 
 
-def test_another_number_of_samples_is_measured_and_added(once, monkeypatch):
-    path, found = once
-    monkeypatch.setattr(calibration, "measured", lambda one, samples: found)
-    calibrated(MLP, 10, path)
-    assert list(read(path)) == ["digits-mlp/99", "digits-mlp/10"]
+def test_without_samples_no_step_is_timed():
+    parts = measured(MLP, 0, [DELIVERIES["moments"]], repeats=2)
+    assert parts["moments"].step_s is None
 
 
 @pytest.mark.parametrize(

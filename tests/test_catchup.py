@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seeds.catchup import effective_samples, first_reaching, share_censored, steps_to
+from seeds.catchup import effective_samples, share_censored, staying, steps_to
 
 LOOKS = (0, 1, 5, 10, 30)
 SIZES = (10, 25, 50, 99)
@@ -33,9 +33,18 @@ def test_steps_are_counted_to_the_first_look_at_the_target(quality, steps):
     assert steps_to(np.array([quality]), LOOKS, 0.5).tolist() == [steps]
 
 
-def test_a_run_that_never_reaches_the_target_takes_infinitely_long():
-    quality = np.array([[0.5, 0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.5, 0.4, 0.4], [0.1, 0.2, 0.3, 0.3, 0.4], [-np.inf] * 5])
-    assert first_reaching(quality, LOOKS, 0.5).tolist() == [0, 5, np.inf, np.inf]
+def test_a_run_is_there_when_it_stays():
+    """From the start; after falling back once; only at the end; touched and lost; never."""
+    quality = np.array(
+        [
+            [0.5, 0.6, 0.7, 0.8, 0.9],
+            [0.1, 0.6, 0.4, 0.5, 0.7],
+            [0.1, 0.2, 0.3, 0.3, 0.5],
+            [0.1, 0.6, 0.7, 0.8, 0.4],
+            [-np.inf] * 5,
+        ]
+    )
+    assert staying(quality, LOOKS, 0.5).tolist() == [0, 10, 30, np.inf, np.inf]
 
 
 curves = arrays(float, (4, len(LOOKS)), elements=st.floats(0, 1))

@@ -106,7 +106,8 @@ def test_a_timed_row_fails_where_machines_contradict_each_other_only(outcome):
     row = replace(ROWS[0], expected=Outcome.HOLDS, timed=True)
     verdict = Verdict(outcome, Interval(0.0, -1.0, 1.0), row.rule, 8, None, "because")
     assert row.allows(verdict) is (outcome in (Outcome.HOLDS, Outcome.UNDECIDED))
-    assert replace(row, expected=Outcome.UNDECIDED).allows(verdict)
+    judged = outcome in (Outcome.HOLDS, Outcome.REFUTED, Outcome.UNDECIDED)
+    assert replace(row, expected=Outcome.UNDECIDED).allows(verdict) is judged
 
 
 def test_a_codec_of_ones_own_makes_no_row_of_a_claim_under_two_protocols():

@@ -138,8 +138,8 @@ def test_a_hundred_times_less_is_sent(row, measure, report, tmp_path):
 
 
 @pytest.mark.claim("cost-compute")
-def test_the_processor_time_of_fine_tuning(row, clock, report):
-    """Seconds of 300 steps on one thread, from a few bursts of steps."""
+def test_the_time_of_fine_tuning_on_one_thread(row, clock, report):
+    """Seconds of 300 steps, from a few bursts of steps."""
     step_s = clock(row)[row.codec].step_s
     found = Mean(row.steps * np.array(step_s.seconds)[:, None], nested=True)
     verdict = judge(found, row.rule)

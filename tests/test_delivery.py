@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from seeds.cost.delivery import DELIVERIES, delivery, lesson, opened, packed, tuned
-from seeds.errors import SubjectUnavailable
+from seeds.cost.delivery import DELIVERIES, lesson, opened, packed, tuned
 from seeds.extract import extract
 from seeds.subject import subject
 
@@ -48,8 +47,3 @@ def test_fine_tuning_changes_the_delivered_model_and_counts_its_steps_alone(tmp_
     assert curves.looks == (5, 10)
     assert 0 < curves.elapsed_s[0] < curves.elapsed_s[1]
     assert not any(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_an_unknown_delivery_is_named():
-    with pytest.raises(SubjectUnavailable, match="unknown delivery 'fax'; allowed: original, zstd, float16"):
-        delivery("fax")

@@ -12,7 +12,7 @@ import pytest
 from seeds import data
 from seeds import lab as module
 from seeds.budget import LOOKS, TUNING_RUNS
-from seeds.catchup import first_reaching, steps_to
+from seeds.catchup import staying, steps_to
 from seeds.engine import Engine
 from seeds.errors import ProtocolError
 from seeds.finetune import Curves
@@ -210,7 +210,7 @@ def test_steps_are_counted_on_knowledge_above_chance():
     assert found.nested
     assert found.scores.shape == (8, 1)
     assert found.scores[:, 0].tolist() == steps_to(curves.quality() - 0.1, LOOKS, 0.34).tolist()
-    assert lab.reaching(CELL, 8, 0.34).tolist() == first_reaching(curves.quality() - 0.1, LOOKS, 0.34).tolist()
+    assert lab.reaching(CELL, 8, 0.34).tolist() == staying(curves.quality() - 0.1, LOOKS, 0.34).tolist()
     assert np.isinf(lab.reaching(CELL, 8, 2.0)).all()
     assert 1 < found.scores.mean() < 300
 

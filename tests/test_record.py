@@ -30,7 +30,7 @@ def entrants() -> list[Entrant]:
     found = []
     for size, (name, sent) in enumerate(DELIVERIES.items(), 1):
         parts = Parts(110_000 // size, third, third, Timed((0.002,) * 3) if sent.tuned else None)
-        downloads = {speed: Download(8 * parts.size_bytes / bps, speed != "56kbps") for speed, bps in SPEEDS.items()}
+        downloads = {speed: Download([8 * parts.size_bytes / bps], speed != "56kbps") for speed, bps in SPEEDS.items()}
         found.append(Entrant("digits-mlp", name, 500, parts, downloads))
     return found
 
@@ -39,7 +39,7 @@ def test_a_session_of_benchmarks_becomes_plain_records():
     stats = SimpleNamespace(rounds=3, min=0.1, median=0.2, max=0.3)
     timed = SimpleNamespace(group="store", name="save", stats=stats, extra_info={"error": 0.0}, has_error=False)
     broken = SimpleNamespace(group="store", name="load", stats=stats, extra_info={}, has_error=True)
-    assert record.of_session([timed, broken]) == [Record("store", "save", 3, 0.1, 0.2, 0.3, {"error": 0.0})]
+    assert record.of_session([timed, broken], "now") == [Record("store", "save", 3, 0.1, 0.2, 0.3, {"error": 0.0}, "now")]
 
 
 def test_the_least_times_of_a_benchmark_and_its_peer_are_compared():
@@ -52,8 +52,9 @@ def test_the_least_times_of_a_benchmark_and_its_peer_are_compared():
     assert found.is_reached is None
 
 
-def test_a_peer_of_another_group_is_none():
+def test_a_peer_of_another_group_or_session_is_none():
     assert record.standings([FAST, replace(PLAIN, group="assemble")]) == []
+    assert record.standings([FAST, replace(PLAIN, session="yesterday")]) == []
 
 
 def test_a_partial_run_erases_nothing(tmp_path):
@@ -71,8 +72,9 @@ def test_entrants_come_back_from_their_file_in_the_order_of_deliveries(tmp_path)
     assert race.read(tmp_path / "race-digits-mlp.json") == [one, *others]
 
 
-@pytest.fixture
-def written(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("benchmarks")
     record.write([FAST, PLAIN, scaled(10**6), scaled(10**7)], tmp_path, {})
     race.write(entrants(), tmp_path)
     page.write(tmp_path)

@@ -19,7 +19,7 @@ HEAD = ("", "delivery", "bytes", "steps", "download", "open", "fine-tune", "tota
 def plan_command(options: argparse.Namespace) -> int:
     """Prints which delivery is soonest at the wanted quality on a link and this machine."""
     from seeds.cost.calibration import calibrated, default_path
-    from seeds.cost.expectation import subjects
+    from seeds.cost.expectation import affordable, subjects
     from seeds.cost.plan import check, plan
     from seeds.errors import SubjectUnavailable
     from seeds.subject import subject
@@ -31,14 +31,14 @@ def plan_command(options: argparse.Namespace) -> int:
     check(options.samples, options.quality)
     link = Link(bandwidth(options.bandwidth), latency(options.latency))
     path = Path(options.calibration) if options.calibration else default_path()
-    seconds = calibrated(one, options.samples, path, options.again)
+    usable = affordable(one.name, options.samples)
+    seconds = calibrated(one, usable, path, options.again)
     found = plan(one, link, options.samples, options.quality, seconds)
     if options.json:
         print(json.dumps({"subject": one.name, "link": str(link), "options": [as_json(option) for option in found]}, indent=1))
         return 0
-    measured_with = max((option.samples for option in found), default=0)
     print(f"{one.name} over {link}, to {options.quality:.0%} of what the original knows above chance")
-    print(f"{_samples(options.samples, measured_with)}; seconds of this machine, one thread ({path})")
+    print(f"{_samples(options.samples, usable)}; seconds of this machine, one thread ({path})")
     print()
     for line in table(found):
         print(line)
@@ -72,12 +72,13 @@ def _row(rank: int, option: "Option") -> tuple[str, ...]:
 
 
 def seconds(value: float) -> str:
-    """Seconds to three digits, with a unit."""
+    """Seconds to three digits, in the unit that fits; "never" if infinite."""
     if math.isinf(value):
         return "never"
-    if value < 0.9995:
-        return f"{1e3 * value:.3g} ms"
-    return f"{value:.3g} s" if value < 999.5 else f"{value:,.0f} s"
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if value >= 2 * size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g} s" if value >= 0.9995 else f"{1e3 * value:.3g} ms"
 
 
 def as_json(option: "Option") -> dict:

@@ -6,6 +6,7 @@ Seconds are those of one thread. The file is this machine's own (`$SEEDS_CACHE`,
 made on another machine, or with other versions, is measured again. Quality is the matter of `seeds.cost.expectation`.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -15,13 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tqdm import tqdm
 
 from seeds.cost.delivery import DELIVERIES, Delivery, lesson, opened, packed, tuned
 from seeds.cost.timing import REPEATS, Timed
+from seeds.errors import StoreError
 from seeds.store import write_whole
 from seeds.subject import Subject, one_thread
 from seeds.wire.download import HEADER_BYTES, download
@@ -32,6 +34,7 @@ SAMPLE_STEPS = 20  # of fine-tuning that are timed at once
 ANY_RATE = 1e-3  # a step takes the same time at any
 REFERENCE = Link(1e9, 0.02)  # over which files are fetched: what a download takes beside its bits shows on a fast link
 FORMAT = "calibration/1"
+PACKAGES = ("seeds", "torch", "transformers", "numpy", "aiohttp", "httpx", "zstandard")  # whose versions seconds depend on
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,18 @@ def calibrated(one: Subject, samples: int, path: Path, again: bool = False) -> C
     """The calibration of a subject with so many labelled samples: from the file if it is of this machine, else measured.
 
     Args:
+        samples: labelled samples; 0 where nothing is fine-tuned.
+        path: the file, which holds the calibrations of one machine: those of another one are replaced.
         again: whether to measure in any case.
+
+    Raises:
+        StoreError: the path is a folder.
     """
-    key = f"{one.name}/{samples}"
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; allowed: a JSON file, which is made if it is not there")
+    key = f"{one.name}/{samples}/{_digest(one)}"
     stored = {} if again else read(path)
-    if key in stored:
+    if set(stored.get(key, ())) == set(DELIVERIES):
         return stored[key]
     found = measured(one, samples)
     write(path, read(path) | {key: found})
@@ -90,13 +100,21 @@ def measured(
             for repeat in tqdm(range(1 + repeats), desc=f"measuring {one.name}", unit="round", disable=None):
                 for d in sent:
                     fetch_s[d.name].append(fetch(paths[d.name]))
+                for d in sent:
                     open_s[d.name].append(_elapsed(lambda d=d, run=repeat: opened(one, d, paths[d.name], run)))
-                if tuning := next((d for d in sent if d.tuned), None):
+                if samples and (tuning := next((d for d in sent if d.tuned), None)):
                     step_s.append(_step(one, tuning, samples, paths[tuning.name], repeat))
     return {
-        d.name: Parts(sizes[d.name], _timed(fetch_s[d.name]), _timed(open_s[d.name]), _timed(step_s) if d.tuned else None)
+        d.name: Parts(
+            sizes[d.name], _timed(fetch_s[d.name]), _timed(open_s[d.name]), _timed(step_s) if d.tuned and samples else None
+        )
         for d in sent
     }
+
+
+def _digest(one: Subject) -> str:
+    """Of the weights: those of another training have other files."""
+    return hashlib.sha256(one.weights_path.read_bytes()).hexdigest()[:12] if one.weights_path else ""
 
 
 def _timed(seconds: list[float]) -> Timed:
@@ -148,8 +166,15 @@ def machine() -> dict[str, str]:
         "cpus": str(os.cpu_count()),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "numpy")},
+        **{name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # an extra
+        return "none"
 
 
 def read(path: Path) -> dict[str, Calibration]:

@@ -54,13 +54,6 @@ DELIVERIES = {
 }
 
 
-def delivery(name: str) -> Delivery:
-    """The delivery of that name, or `SubjectUnavailable` with the choices."""
-    if name not in DELIVERIES:
-        raise SubjectUnavailable(f"unknown delivery {name!r}; allowed: {', '.join(DELIVERIES)}")
-    return DELIVERIES[name]
-
-
 def packed(one: Subject, sent: Delivery, folder: Path) -> Path:
     """Writes the file that is sent into a folder.
 

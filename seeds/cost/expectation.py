@@ -8,14 +8,15 @@ fine-tuning claims, and kept in a file of this package; `python -m seeds.cost` m
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from seeds.catchup import first_reaching
+from seeds.catchup import staying
 from seeds.cost.delivery import Delivery
 from seeds.errors import SubjectUnavailable
 from seeds.finetune import Curves
@@ -29,6 +30,7 @@ from seeds.trial import Setting, Trial, run_trial
 FILE = Path(__file__).parent / "expectation.json"
 RUNS = 8
 LEVEL = 0.025  # each side of a 95 % interval
+MOST = 0.75  # of the runs have to be there before a number of steps counts as enough
 DIGITS = 4  # of a stored share of one run; a mean and its limits have two more
 LOSSLESS = (ORIGINAL, "exact", "zstd")  # arms whose weights are the original's, to the bit
 FEWEST, ANY_RATE = 10, 1e-3  # samples and rate of trials without steps, where neither matters
@@ -63,25 +65,29 @@ class Expectation:
         return Interval(*self.means[self.steps.index(steps)])
 
     def steps_to(self, target: float) -> int | None:
-        """The fewest steps after which the mean over runs is at the target; None if it never is."""
-        return next((n for n, mean in zip(self.steps, self.means, strict=True) if mean[0] >= target), None)
+        """The fewest steps after which three quarters of the runs are at the target to stay; None if they never are."""
+        there = self.reaching(target)
+        return next((n for n in self.steps if (there <= n).mean() >= MOST), None)
 
     def reaching(self, target: float) -> np.ndarray:
-        """The fewest steps after which each run is at the target: (runs,), infinite where it never is."""
-        return first_reaching(np.array(self.shares), self.steps, target)
+        """The fewest steps after which each run is at the target to stay: (runs,), infinite where it never is."""
+        return staying(np.array(self.shares), self.steps, target)
 
     def one_run(self, steps: int) -> Interval:
-        """Prediction for one more run, from the spread of those measured; its examples are taken as given.
+        """Prediction for one more run on other examples: the spread of runs, and that of the mean over runs and examples.
 
-        Source: Student's prediction interval, for example Hahn and Meeker 1991, section 4.7.
+        The mean's limits hold some of the spread of runs already, so this is rather too wide.
+
+        Source: Student's prediction interval, Hahn and Meeker 1991, section 4.7; combined as in `seeds.quantity`.
         """
-        found = np.array(self.shares)[:, self.steps.index(steps)]
+        found, mean = np.array(self.shares)[:, self.steps.index(steps)], self.at(steps)
         if len(found) == 1:
-            return self.at(steps)
+            return mean
         from scipy.stats import t
 
-        half = t.ppf(1 - LEVEL, len(found) - 1) * found.std(ddof=1) * np.sqrt(1 + 1 / len(found))
-        return Interval(float(found.mean()), float(found.mean() - half), float(found.mean() + half))
+        half = float(t.ppf(1 - LEVEL, len(found) - 1) * found.std(ddof=1) * np.sqrt(1 + 1 / len(found)))
+        low, high = math.hypot(half, mean.value - mean.low), math.hypot(half, mean.high - mean.value)
+        return Interval(float(found.mean()), float(found.mean()) - low, float(found.mean()) + high)
 
 
 def measured(lab: Lab, setting: Setting, sent: Delivery, samples: int, runs: int = RUNS) -> Expectation:
@@ -175,14 +181,14 @@ def expected(subject: str, sent: Delivery, samples: int) -> Expectation:
     """
     if subject not in subjects():
         raise SubjectUnavailable(f"no expectations for subject {subject!r}; allowed: {', '.join(subjects())}")
-    affordable = _affordable(sizes(subject), samples) if sent.tuned else 0
-    key = subject, sent.name, affordable
+    usable = affordable(subject, samples) if sent.tuned else 0
+    key = subject, sent.name, usable
     if key not in _known():
-        told = f"{sent.name} of {subject} was not measured with {affordable} samples"
+        told = f"{sent.name} of {subject} was not measured with {usable} samples"
         raise SubjectUnavailable(f"{told}; python -m seeds.cost {subject} measures it")
     return _known()[key]
 
 
-def _affordable(measured_sizes: Sequence[int], samples: int) -> int:
+def affordable(subject: str, samples: int) -> int:
     """The largest measured number of samples that is at most the one asked for; 0 if there is none: no training."""
-    return max((n for n in measured_sizes if n <= samples), default=0)
+    return max((n for n in sizes(subject) if n <= samples), default=0)

@@ -18,7 +18,7 @@ from seeds.quantity import Interval
 from seeds.store import write_whole
 
 WEIGHTS = "original"
-RACE, PLANS = "race-", "plan.json"  # files that are no records of benchmarks
+RACE = "race-"  # begins the names of files that are no records of benchmarks
 COMPARED = ("original", "int8", "int4")  # deliveries that a seed has to beat
 
 
@@ -85,9 +85,10 @@ def _race(entrants: Sequence[Entrant]) -> list[str]:
     lines = [
         f"![Quality against seconds on six links](quality-{entrants[0].subject}.svg)",
         "",
-        f"{entrants[0].samples} labelled samples, at most {steps} steps, {1e3 * LATENCY_S:g} ms a round trip. Quality is a",
-        "share of what the original knows above chance. Times are those of the median run with a 95 % interval; *italic* where",
-        "the download was computed from bits and latency, because it was expected to take ten seconds or more.",
+        f"{entrants[0].samples} labelled samples, at most {steps} steps, {1e3 * LATENCY_S:g} ms a round trip. Quality is a share",
+        "of what the original knows above chance. Times are those of the median run, with a 95 % interval over runs; a run is",
+        "there when it stays. Rates and steps were found beforehand and cost nothing here, which favours fine-tuning.",
+        "*Italic* where the download was computed from bits and latency: it was expected to take ten seconds or more.",
     ]
     for target in TARGETS:
         lines += ["", f"Seconds to {target:.0%} of the original:", ""]
@@ -122,7 +123,7 @@ def _break_even(entrants: Sequence[Entrant]) -> list[str]:
     rivals = [by_name[name] for name in COMPARED if name in by_name]
     lines = [
         "Break-even: the speed below which a delivery and fine-tuning are there sooner than one that arrives ready (the median",
-        "run, 95 %). Never: at no speed, because it does not reach the quality.",
+        "run, 95 % over runs). Never: it does not reach the quality, or its file is larger.",
         "",
         "| delivery | quality | " + " | ".join(f"sooner than {one.delivery}" for one in rivals) + " |",
         "|---|---|" + "---|" * len(rivals),

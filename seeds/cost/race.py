@@ -22,10 +22,14 @@ from seeds.store import write_whole
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """Seconds of fetching a file, the client's own among them; computed from bits and latency where it was not done."""
+    """Seconds of fetching a file, the client's own among them: each time that it was done, or computed where it was not."""
 
-    seconds: float
+    seconds: list[float]
     is_measured: bool
+
+    @property
+    def median_s(self) -> float:
+        return float(np.median(self.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,11 @@ class Entrant:
     def to_quality_s(self, speed: str, target: float) -> Interval:
         """Seconds to a share of what the original knows: the median run with its interval, infinite where it never is there."""
         trained_s = trained(self.parts, self.steps(target))
-        return median(self.downloads[speed].seconds + self.parts.open_s.median + trained_s)
+        return median(self.downloads[speed].median_s + self.parts.open_s.median + trained_s)
 
     def curve(self, speed: str) -> list[tuple[float, float]]:
         """Seconds and mean quality after each measured number of steps: quality against time."""
-        here_s = self.downloads[speed].seconds + self.parts.open_s.median
+        here_s = self.downloads[speed].median_s + self.parts.open_s.median
         step_s = self.parts.step_s.median if self.parts.step_s else 0.0
         return [(here_s + steps * step_s, self.known.at(steps).value) for steps in self.known.steps]
 

@@ -26,6 +26,7 @@ class Record:
         name: of the test, with its parameters.
         min_s, median_s, max_s: seconds of one round.
         facts: sizes, errors, threads, device, and what it is compared with.
+        session: when the run began that it is from; only records of one session are compared.
     """
 
     group: str
@@ -35,6 +36,7 @@ class Record:
     median_s: float
     max_s: float
     facts: dict[str, Any]
+    session: str = ""
 
     @property
     def shown_facts(self) -> dict[str, Any]:
@@ -61,24 +63,24 @@ class Standing:
         return None if self.at_most is None else self.ratio <= self.at_most
 
 
-def of_session(benchmarks: Iterable[Any]) -> list[Record]:
-    """Records of the benchmarks that pytest-benchmark has timed in this session."""
+def of_session(benchmarks: Iterable[Any], session: str) -> list[Record]:
+    """Records of the benchmarks that pytest-benchmark has timed in a session."""
     timed = [one for one in benchmarks if not one.has_error and one.stats.rounds]
     return [
         Record(
             one.group or "", one.name, one.stats.rounds, one.stats.min, one.stats.median, one.stats.max,
-            json.loads(json.dumps(dict(one.extra_info))),
+            json.loads(json.dumps(dict(one.extra_info))), session,
         )
         for one in timed
     ]  # fmt: skip
 
 
 def standings(records: Sequence[Record]) -> list[Standing]:
-    """Every benchmark that names a peer which was measured, too."""
-    by_place = {(one.group, one.name): one for one in records}
+    """Every benchmark that names a peer which was measured in the same session."""
+    by_place = {(one.session, one.group, one.name): one for one in records}
     found = []
     for one in records:
-        peer = by_place.get((one.group, one.facts.get("against", "")))
+        peer = by_place.get((one.session, one.group, one.facts.get("against", "")))
         if peer is not None and peer is not one:
             found.append(Standing(one, peer, one.min_s / peer.min_s, one.facts.get("at_most")))
     return found

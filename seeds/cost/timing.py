@@ -51,8 +51,5 @@ class Timed:
 
 
 def total(parts: Sequence[Interval]) -> Interval:
-    """The sum of independent parts; distances to the limits add in quadrature (Zou and Donner 2008)."""
-    value = sum(part.value for part in parts)
-    low = math.hypot(*(part.value - part.low for part in parts))
-    high = math.hypot(*(part.high - part.value for part in parts))
-    return Interval(value, value - low, value + high)
+    """The sum of parts that are slow or fast together, as those of one machine are: limits add, too."""
+    return Interval(sum(part.value for part in parts), sum(part.low for part in parts), sum(part.high for part in parts))
