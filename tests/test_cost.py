@@ -132,7 +132,8 @@ def test_a_hundred_times_less_is_sent(row, measure, report, tmp_path):
             assert (tmp_path / "arrived").read_bytes() == path.read_bytes()
             wire.append(sum(served.passed()[0]) - sum(wire))
     verdict = judge(Counted(wire[0] / wire[1]), row.rule)
-    report(row, verdict, weights_wire_bytes=wire[0], seed_wire_bytes=wire[1], **measure.size_notes(one, row.codec, 8))
+    quality = measure.size_notes(one, row.codec, 8)["retention"]
+    report(row, verdict, weights_wire_bytes=wire[0], seed_wire_bytes=wire[1], kept_untrained=quality)
 
     assert row.allows(verdict), row.explain(verdict)
 

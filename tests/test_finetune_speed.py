@@ -80,7 +80,7 @@ def test_the_speed_of_many_runs(benchmark, way, samples):
     def start():
         return (prepared("digits-mlp", samples, STACKED_RUNS, STACKED_STEPS, STACKED_RATE),), {}
 
-    found = benchmark.pedantic(way, setup=start, rounds=5, warmup_rounds=1)
+    found = benchmark.pedantic(way, setup=start, rounds=3, warmup_rounds=1)
 
     tell(benchmark, STACKED_RUNS, found)
     expected = plain_loop(prepared("digits-mlp", samples, STACKED_RUNS, STACKED_STEPS, STACKED_RATE))

@@ -115,6 +115,6 @@ def timed(benchmark, url: str, tmp_path: Path) -> list[Downloaded]:
     def name() -> tuple[tuple, dict]:
         return (url, tmp_path / f"file-{len(found)}"), {}
 
-    benchmark.pedantic(lambda *given: found.append(download(*given)), setup=name, rounds=5)
+    benchmark.pedantic(lambda *given: found.append(download(*given)), setup=name, rounds=3)
     benchmark.extra_info |= {"bytes": found[0].size_bytes, "threads": 1, "device": "loopback"}
     return found

@@ -126,3 +126,11 @@ def test_an_unexpected_outcome_fails_and_says_how_to_reproduce_it(tmp_path):
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "expected REFUTED, found HOLDS" in done.stdout
     assert "reproduce: pytest --claim seed-size --subject gpt2 --codec moments" in done.stdout
+
+
+@pytest.mark.parametrize("workers", ["2", "0"])
+def test_benchmarks_say_that_they_use_no_workers(workers):
+    status, out = run("--benchmark", "-n", workers, "--collect-only", file="tests/test_speed_codecs.py")
+    assert status == 0
+    assert ("benchmarks: -n is not used" in out) is (workers == "2")
+    assert "gw0" not in out

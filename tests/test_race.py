@@ -34,8 +34,9 @@ SAMPLES = 500
 RACED = "25Mbps"
 WEIGHTS = "original"
 LONG_STEPS = 30  # from so many steps of a large network on there is one round
+MOST_STEPS = 99  # of a delivery that never gets there
 LONGEST_S = 10.0  # of a download that is really done
-OFTEN_S = 1.0  # up to which it is done `REPEATS` times
+OFTEN_S = 0.2  # up to which it is done `REPEATS` times
 SLOW = ("56kbps", "1Mbps", "5Mbps")  # links that leave the processor idle, so that they can be used side by side
 AS_EXPECTED = 0.05  # share of the original's knowledge: other processors round otherwise, and answers on the edge change
 
@@ -73,12 +74,12 @@ def clock():
 @pytest.mark.parametrize("name", list(DELIVERIES))
 @pytest.mark.parametrize("subject_name", SUBJECTS)
 def test_the_way_to_the_originals_quality(benchmark, subject_name, name, wire, clock, tmp_path, record_property):
-    """To 95 % where the delivery gets there, else for all steps that were measured; each round is a run of its own."""
+    """To 95 % where the delivery gets there, else for 99 steps; each round is a run of its own."""
     one_thread()
     one, sent = subject(subject_name), DELIVERIES[name]
     known = expected(one.name, sent, SAMPLES)
     steps = known.steps_to(TARGETS[0])
-    steps = known.steps[-1] if steps is None else steps
+    steps = MOST_STEPS if steps is None else steps
     path, parts = packed(one, sent, wire.folder), clock(one)[name]
     rounds = REPEATS if one.name.startswith(VISION) or steps < LONG_STEPS else 1
     runs, ends = itertools.count(), []

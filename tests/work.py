@@ -26,7 +26,7 @@ from seeds.seed import Seed
 
 PROGRAM = "from tests.work import main; main()"
 RANK = 10
-ENOUGH_S = 2.5  # of the processor: rounds are begun until so much has been spent
+ENOUGH_S = 1.0  # of the processor: rounds are begun until so much has been spent
 MOST_ROUNDS = 20
 
 Figures = dict[str, list[float]]  # by tensor

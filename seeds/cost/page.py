@@ -85,9 +85,9 @@ def _race(entrants: Sequence[Entrant]) -> list[str]:
     lines = [
         f"![Quality against seconds on six links](quality-{entrants[0].subject}.svg)",
         "",
-        f"{entrants[0].samples} labelled samples, at most {steps} steps, {1e3 * LATENCY_S:g} ms a round trip. Quality is a share",
-        "of what the original knows above chance. Times are those of the median run, with a 95 % interval over runs; a run is",
-        "there when it stays. Rates and steps were found beforehand and cost nothing here, which favours fine-tuning.",
+        f"{entrants[0].samples} labelled samples, at most {steps} steps, {1e3 * LATENCY_S:g} ms a round trip. Quality is a",
+        "share of what the original knows above chance. Times are those of the median run, with a 95 % interval over runs; a",
+        "run is there when it stays. Rates and steps were found beforehand and cost nothing here, which favours fine-tuning.",
         "*Italic* where the download was computed from bits and latency: it was expected to take ten seconds or more.",
     ]
     for target in TARGETS:
