@@ -142,7 +142,7 @@ class Subject:
         """The network with the weights of a `.safetensors` file, all of them."""
         from safetensors.torch import load_model
 
-        with _SkipInit():
+        with rng(0), _SkipInit():  # some initialisations draw all the same
             model = self.architecture().eval()
         load_model(model, path)
         return model
@@ -172,7 +172,7 @@ class Subject:
 
     def assembled(self, seed: Seed, rng_seed: int) -> nn.Module:
         """The network rebuilt from a seed; parts that published moments do not cover are fresh."""
-        with _SkipInit():
+        with rng(0), _SkipInit():
             model = self.architecture().eval()
         described = set((getattr(model, self.body) if self.body else model).parameters())
         if not described.issuperset(model.parameters()):

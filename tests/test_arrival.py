@@ -25,6 +25,8 @@ def test_the_way_takes_the_bits_the_opening_and_the_steps():
     found = arrival_s(parts(1_000_000), np.array([0.0, 10.0, NEVER]), Link(8e6, 0.1))
     bits_s = 2 * 0.1 + (1_000_000 + HEADER_BYTES) / 1e6
     assert found == pytest.approx([bits_s + 0.03, bits_s + 0.03 + 0.05, NEVER])
+    slower = arrival_s(parts(1_000_000), np.array([10.0]), Link(8e6, 0.1), slower=4.0)
+    assert slower == pytest.approx([bits_s + 4 * (0.03 + 0.05)])
 
 
 def test_what_is_used_as_it_comes_is_there_at_once_or_never():

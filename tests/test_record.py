@@ -24,6 +24,17 @@ def scaled(parameters: int) -> Record:
     return Record("scale", f"moments[{parameters}]", 1, 1.0, 1.0, 1.0, facts)
 
 
+FITTED = Record("scale exponent", "test_the_exponent_of_growth[moments]", 1, 1.0, 1.0, 1.0, {
+    "sizes": "1M 10M", "exponent": 1.06, "exponent_low": 1.0, "exponent_high": 1.1,
+    "exponent_from_10M": 1.0, "exponent_from_10M_low": 0.9, "exponent_from_10M_high": 1.2,
+})  # fmt: skip
+PLANNED = Record("plan", "test_the_first_choice[digits-mlp-56kbps]", 1, 1.0, 1.0, 1.0, {
+    "choice": "moments", "steps": 50, "planned_s": 1.0, "planned_low_s": 0.9, "planned_high_s": 1.2, "done_s": 1.3,
+    "inside": False, "soonest": True, "planned_quality": 0.96, "done_quality": 0.951, "second_choice": "recipe",
+    "second_done_s": 2.0,
+})  # fmt: skip
+
+
 def entrants() -> list[Entrant]:
     """All deliveries of digits-mlp on a machine that takes ten milliseconds for everything but steps."""
     third = Timed((0.01,) * 3)
@@ -75,7 +86,7 @@ def test_entrants_come_back_from_their_file_in_the_order_of_deliveries(tmp_path)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("benchmarks")
-    record.write([FAST, PLAIN, scaled(10**6), scaled(10**7)], tmp_path, {})
+    record.write([FAST, PLAIN, scaled(10**6), scaled(10**7), FITTED, PLANNED], tmp_path, {})
     race.write(entrants(), tmp_path)
     page.write(tmp_path)
     return tmp_path
@@ -115,3 +126,14 @@ def test_every_number_of_a_record_is_on_the_page(written):
     text = (written / "README.md").read_text()
     assert "| plain | 400 ms | 500 ms | 3 |  | gb per s 3.142, threads 1 |" in text
     assert "| fast[ours] | 1 s | 1.1 s | 3 | 2.5 | bytes 1,000 |" in text
+
+
+def test_the_page_tells_growth_and_memory(written):
+    text = (written / "README.md").read_text()
+    assert "| moments | 1M 10M | 1.060 [1.000, 1.100] **not reached** | 1.000 [0.900, 1.200] | 0.2 GB |" in text
+
+
+def test_the_page_tells_whether_plans_came_true(written):
+    text = (written / "README.md").read_text()
+    assert "0 of 1 took as long as the plan's 95 % interval says; 1 of 1 were sooner" in text
+    assert "| digits-mlp-56kbps | moments | 50 | 1 s [900 ms, 1.2 s] | 1.3 s | 0.960 | 0.951 | recipe | 2 s |" in text

@@ -77,6 +77,7 @@ class Model:
 class Measured:
     """A piece of work on one model."""
 
+    work: str
     parameters: int
     done: Done
     peak: Peak
@@ -112,7 +113,7 @@ def measure(tmp_path_factory, found) -> Measure:
     def measured(work: str, model: Model) -> Measured:
         path = scratch / "found.json"
         peak = peak_memory(PROGRAM, work, str(model.folder), str(scratch), str(path))
-        found[work][model.size] = Measured(model.parameters, Done(**json.loads(path.read_text())), peak)
+        found[work][model.size] = Measured(work, model.parameters, Done(**json.loads(path.read_text())), peak)
         return found[work][model.size]
 
     return measured
@@ -130,6 +131,7 @@ def replay(benchmark, model: Model, measured: Measured, **notes) -> None:
     benchmark.pedantic(THERE.pass_by, args=(list(done.elapsed_s),), rounds=len(done.elapsed_s))
     seconds, processor_seconds = min(done.elapsed_s), min(done.processor_s)
     notes |= {
+        "way": measured.work,
         "parameters": model.parameters,
         "tensors": model.tensors,
         "seconds": seconds,

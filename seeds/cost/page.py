@@ -47,8 +47,9 @@ def page(races: dict[str, list[Entrant]], records: Sequence[Record]) -> str:
         "",
         *_goals(record.standings(records)),
     ]
-    if any("parameters" in one.facts and "seconds" in one.facts for one in records):
-        lines += ["", "## Over model size", "", "![Time and memory over model size](scale.svg)"]
+    lines += _plans(records)
+    if any("exponent" in one.facts for one in records):
+        lines += ["", *_growth(records)]
     for name, entrants in races.items():
         lines += ["", f"## {name}: the way to the original's quality", "", *_race(entrants)]
     lines += ["", "## Every benchmark", "", *_records(records)]
@@ -69,15 +70,66 @@ def _goals(found: Sequence[Standing]) -> list[str]:
         if one.at_most is not None:
             told = "reached" if one.is_reached else "**not reached**"
             lines.append(
-                f"| {one.one.group} | {_short(one.one.name)} | {_short(one.peer.name)} | {one.ratio:.3g} | "
-                f"{one.at_most:g} | {told} |"
+                f"| {one.one.group} | {one.one.title} | {one.peer.title} | {one.ratio:.3g} | {one.at_most:g} | {told} |"
             )
     return lines
 
 
-def _short(name: str) -> str:
-    """A test's name without what all of them begin with."""
-    return name.removeprefix("test_the_").removeprefix("test_").replace("_", " ")
+def _growth(records: Sequence[Record]) -> list[str]:
+    """How seconds grow with parameters, fitted, and the most memory that the largest model took."""
+    lines = [
+        "## Over model size",
+        "",
+        "![Time and memory over model size](scale.svg)",
+        "",
+        "Seconds of the processor grow with parameters to the power of the exponent, least squares over all sizes (95 %, over",
+        "rounds); to be reached: 0.95 to 1.05. Peak: anonymous memory of the process, interpreter and imports among it.",
+        "",
+        "| way | parameters | exponent | from 10M on | peak memory of the largest |",
+        "|---|---|---|---|---|",
+    ]
+    for one in (r for r in records if "exponent" in r.facts):
+        f = one.facts
+        way = one.title.partition("[")[2].rstrip("]")
+        all_sizes = f"{f['exponent']:.3f} [{f['exponent_low']:.3f}, {f['exponent_high']:.3f}]"
+        later = f"{f['exponent_from_10M']:.3f} [{f['exponent_from_10M_low']:.3f}, {f['exponent_from_10M_high']:.3f}]"
+        within = "" if 0.95 <= f["exponent"] <= 1.05 else " **not reached**"
+        lines.append(f"| {way} | {f['sizes']} | {all_sizes}{within} | {later} | {_peak(way, records)} |")
+    return lines
+
+
+def _peak(way: str, records: Sequence[Record]) -> str:
+    sized = [r for r in records if r.facts.get("way") == way and "peak_anonymous_bytes" in r.facts]
+    if not sized:
+        return ""
+    return f"{max(sized, key=lambda r: r.facts['parameters']).facts['peak_anonymous_bytes'] / 1e9:.3g} GB"
+
+
+def _plans(records: Sequence[Record]) -> list[str]:
+    """The planner's first choices, really done."""
+    done = [r for r in records if "planned_s" in r.facts]
+    if not done:
+        return []
+    inside, soonest = (sum(bool(r.facts[key]) for r in done) for key in ("inside", "soonest"))
+    lines = [
+        "",
+        "## The planner, carried out",
+        "",
+        f"The first choice for {TARGETS[0]:.0%} of the original, planned and then done by a run of its own.",
+        f"{inside} of {len(done)} took as long as the plan's 95 % interval says; {soonest} of {len(done)} were sooner than the",
+        "second choice, done as well.",
+        "",
+        "| | first choice | steps | planned | done | quality planned | done | second choice | done |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in done:
+        f = one.facts
+        planned = span(Interval(f["planned_s"], f["planned_low_s"], f["planned_high_s"]))
+        quality = f"{f['planned_quality']:.3f} | {f['done_quality']:.3f}"
+        second = f"{f['second_choice']} | {seconds(f['second_done_s'])}"
+        place = one.title.partition("[")[2].rstrip("]")
+        lines.append(f"| {place} | {f['choice']} | {f['steps']} | {planned} | {seconds(f['done_s'])} | {quality} | {second} |")
+    return lines
 
 
 def _race(entrants: Sequence[Entrant]) -> list[str]:
@@ -169,7 +221,7 @@ def _records(records: Sequence[Record]) -> list[str]:
         for one in (r for r in records if r.group == group):
             facts = ", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in one.shown_facts.items())
             times = f"{seconds(one.min_s)} | {seconds(one.median_s)} | {one.rounds} | {beside.get((group, one.name), '')}"
-            lines.append(f"| {_short(one.name)} | {times} | {facts} |")
+            lines.append(f"| {one.title} | {times} | {facts} |")
         lines.append("")
     return lines[:-1]
 

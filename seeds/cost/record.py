@@ -39,6 +39,11 @@ class Record:
     session: str = ""
 
     @property
+    def title(self) -> str:
+        """The name without what all tests begin with."""
+        return self.name.removeprefix("test_the_").removeprefix("test_").replace("_", " ")
+
+    @property
     def shown_facts(self) -> dict[str, Any]:
         """Facts for people: all but those about peers."""
         return {key: value for key, value in self.facts.items() if key not in ABOUT_PEERS}
