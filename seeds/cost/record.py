@@ -94,8 +94,12 @@ def standings(records: Sequence[Record]) -> list[Standing]:
 # -- files --------------------------------------------------------------------------------------------------------------------
 
 
-def write(fresh: Iterable[Record], folder: Path, environment: Mapping[str, str]) -> list[Path]:
-    """Writes one JSON file per group; benchmarks of a group that were not run now keep what was stored."""
+def write(fresh: Iterable[Record], folder: Path, environment: Mapping[str, str], whole: bool = False) -> list[Path]:
+    """Writes one JSON file per group; benchmarks of a group that were not run now keep what was stored.
+
+    Args:
+        whole: whether every benchmark was run: then those that were not are gone, and leave.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     groups: dict[str, dict[str, Record]] = {}
     for one in fresh:
@@ -103,7 +107,7 @@ def write(fresh: Iterable[Record], folder: Path, environment: Mapping[str, str])
     written = []
     for group, by_name in groups.items():
         path = folder / f"{file_stem(group)}.json"
-        merged = {one.name: one for one in read(path)} | by_name
+        merged = ({} if whole else {one.name: one for one in read(path)}) | by_name
         content = {"group": group, "environment": dict(environment), "records": [asdict(one) for one in merged.values()]}
         write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
         written.append(path)
