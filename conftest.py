@@ -251,8 +251,9 @@ def _write_benchmarks(terminalreporter, config):
     folder, session = REPORTS / "benchmarks", datetime.now(UTC).isoformat(timespec="seconds")
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
     written = [
-        *record.write(record.of_session(timed, session), folder, _environment()),
+        *record.write(record.of_session(timed, session), folder, _environment(), whole),
         *race.write(entrants, folder),
         *page.write(folder),
     ]

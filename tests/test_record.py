@@ -76,6 +76,12 @@ def test_a_partial_run_erases_nothing(tmp_path):
     assert record.read(tmp_path / "none.json") == []
 
 
+def test_a_whole_run_leaves_out_benchmarks_that_are_gone(tmp_path):
+    record.write([FAST, PLAIN], tmp_path, {})
+    record.write([PLAIN], tmp_path, {}, whole=True)
+    assert record.read(tmp_path / "extract-moments.json") == [PLAIN]
+
+
 def test_entrants_come_back_from_their_file_in_the_order_of_deliveries(tmp_path):
     one, *others = entrants()
     race.write(others, tmp_path)
