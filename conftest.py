@@ -251,7 +251,9 @@ def _write_benchmarks(terminalreporter, config):
     folder, session = REPORTS / "benchmarks", datetime.now(UTC).isoformat(timespec="seconds")
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    option = config.option
+    narrowed = option.keyword or option.markexpr or option.claim or option.subject or option.codec or option.deselect
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not narrowed
     written = [
         *record.write(record.of_session(timed, session), folder, _environment(), whole),
         *race.write(entrants, folder),

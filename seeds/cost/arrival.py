@@ -48,7 +48,8 @@ def arrival_s(parts: Parts, steps: np.ndarray, link: Link, slower: float = 1.0) 
 def break_even_bps(weights_bytes: int, weights_s: float, parts: Parts, steps: np.ndarray) -> np.ndarray:
     """The bandwidth below which a delivery is there sooner than the weights, for each run: (runs,).
 
-    0 where it never is: it does not reach the quality, or is larger and slower. Infinite where it always is.
+    0 where it never is: it does not reach the quality, or its file is larger (then it may be sooner above a speed, which this
+    does not tell). Infinite where it always is.
 
     Args:
         weights_s: seconds of the weights that are not on the wire.

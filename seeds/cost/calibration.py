@@ -178,7 +178,7 @@ def _version(name: str) -> str:
 
 
 def read(path: Path) -> dict[str, Calibration]:
-    """Calibrations of this machine by "subject/samples"; none if the file is missing, damaged or of another machine."""
+    """Calibrations of this machine by "subject/samples/weights"; none if the file is missing, damaged or of another machine."""
     try:
         held = json.loads(path.read_text())
         if held["format"] != FORMAT or held["machine"] != machine():
