@@ -37,7 +37,7 @@ def test_a_calibration_is_read_back_and_not_measured_again(once, tmp_path, monke
     asked, whole = [], dict.fromkeys(DELIVERIES, once[1]["moments"])
     monkeypatch.setattr(calibration, "measured", lambda one, samples: asked.append(samples) or whole)
     path = tmp_path / "calibration.json"
-    assert [calibrated(MLP, samples, path) for samples in (99, 99, 10, 10)] == [whole] * 4
+    assert [calibrated(MLP, samples, path) for samples in (99, 10, 99, 10)] == [whole] * 4
     assert asked == [99, 10]
     held = read(path)
     calibration.write(path, {key: dict(list(parts.items())[1:]) for key, parts in held.items()})

@@ -8,7 +8,7 @@ import pytest
 from seeds.cost.calibration import Parts, measured
 from seeds.cost.delivery import DELIVERIES, packed
 from seeds.cost.expectation import RUNS, expected
-from seeds.cost.plan import carried_out, plan
+from seeds.cost.plan import LINK_SPREAD, carried_out, plan
 from seeds.cost.timing import Timed
 from seeds.errors import ProtocolError, SubjectUnavailable
 from seeds.subject import subject
@@ -40,6 +40,7 @@ def test_a_total_is_the_sum_of_its_parts():
         steps = option.steps or 0
         bits_s = link.seconds(BYTES[option.sent.name], HEADER_BYTES)
         assert option.download_s.value == pytest.approx(bits_s + 0.01)
+        assert option.download_s.high == pytest.approx(bits_s * (1 + LINK_SPREAD) + 0.01)
         assert option.open_s.value == pytest.approx(0.01)
         if option.steps is not None:
             assert option.tune_s.value == pytest.approx(0.002 * steps)
