@@ -12,6 +12,8 @@ INSTALLER ?= uv
 # Two torch threads on one busy core spend their time waiting for each other.
 export OMP_NUM_THREADS = 1
 export OMP_WAIT_POLICY = PASSIVE
+# Where it is set, every worker compiles every module again: seconds of each of the many processes that a run starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 # uv does not read pip's settings. Hand over those that decide which torch arrives (uv wants commas between places).
 empty :=

@@ -28,6 +28,7 @@ OTHERS = ""
 SLOWEST_FIRST = ("docs-bert", "docs-gpt", "gpt2", "digits-cnn", "digits-mlp", "bert-tiny", OTHERS)
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
 WORKERS_ASKED = pytest.StashKey[bool]()  # for benchmarks, which have none
+WHOLE = pytest.StashKey[bool]()  # whether all of the suite was asked for, and no part of it by name
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True)
@@ -75,12 +76,27 @@ def pytest_configure(config):
     if option.report and (option.codec or option.runs is not None):
         raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
+    config.stash[WHOLE] = config.workerinput["whole"] if hasattr(config, "workerinput") else _is_whole(config)
     _check_names(config)
+
+
+def _is_whole(config):
+    option = config.option
+    narrowed = option.keyword or option.markexpr or option.claim or option.subject or option.codec or option.deselect
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not narrowed
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["whole"] = node.config.stash[WHOLE]
 
 
 def pytest_report_header(config):
     if config.stash.get(WORKERS_ASKED, False):
         return "benchmarks: -n is not used; each is timed alone, in this one process"
+    if config.stash[WHOLE] and not config.option.full:
+        long = [row for claim in config.stash[KNOWN].values() for row in claim.rows if row.long and not row.full]
+        return f"whole suite: {len(long)} long rows are left out; pytest -m finetune, -m audit and -m cost measure them"
     return None
 
 
@@ -134,8 +150,7 @@ def pytest_generate_tests(metafunc):
         rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
         if option.claim and known.name not in option.claim:
             rows = []
-        if not option.full:
-            rows = [row for row in rows if not row.full]
+        rows = claims_module.measured(rows, option.full, metafunc.config.stash[WHOLE])
         metafunc.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
 
 
@@ -251,11 +266,8 @@ def _write_benchmarks(terminalreporter, config):
     folder, session = REPORTS / "benchmarks", datetime.now(UTC).isoformat(timespec="seconds")
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
-    option = config.option
-    narrowed = option.keyword or option.markexpr or option.claim or option.subject or option.codec or option.deselect
-    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not narrowed
     written = [
-        *record.write(record.of_session(timed, session), folder, _environment(), whole),
+        *record.write(record.of_session(timed, session), folder, _environment(), config.stash[WHOLE]),
         *race.write(entrants, folder),
         *page.write(folder),
     ]

@@ -47,6 +47,7 @@ class Row:
         runs: independent runs; 1 or more. Rows of fine-tuning may be decided earlier, at the looks of `seeds.lab`.
         samples, steps: the budget of fine-tuning; 0 for claims without.
         full: whether the row is measured with `--full` only.
+        long: whether it is left out of the whole suite, and measured where its family, claim or subject is asked for.
         timed: whether seconds are in the figure, so that another machine may leave the row undecided.
         expected: the outcome found before; None for rows that are not in expected.toml, which only report.
     """
@@ -62,6 +63,7 @@ class Row:
     samples: int = 0
     steps: int = 0
     full: bool = False
+    long: bool = False
     timed: bool = False
     expected: Outcome | None = None
 
@@ -113,6 +115,11 @@ def load(claims_path: Path, expected_path: Path) -> dict[str, Claim]:
     return claims
 
 
+def measured(rows: Sequence[Row], full: bool, whole: bool) -> list[Row]:
+    """Rows that a run measures: those for `--full` if it is given, and long ones unless it is the whole suite."""
+    return [row for row in rows if full or not (row.full or (row.long and whole))]
+
+
 def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str], runs: int | None) -> list[Row]:
     """Rows of the named subjects and codecs; a codec that the claim does not list makes new rows that only report.
 
@@ -142,8 +149,9 @@ def narrowed(rows: Sequence[Row], subjects: Sequence[str], codecs: Sequence[str]
 def _expand(claim: str, group: dict) -> list[Row]:
     """All combinations that one `[[claim.rows]]` table lists."""
     unjudged = Rule(-math.inf, math.inf, LEVEL)
+    when = {"full": group.get("full", False), "long": group.get("long", False)}
     return [
-        Row(claim, subject, codec, group["runs"], unjudged, view, group.get("data", ""), factor, full=group.get("full", False))
+        Row(claim, subject, codec, group["runs"], unjudged, view, group.get("data", ""), factor, **when)
         for subject in group["subjects"]
         for codec in group["codecs"]
         for view in group.get("views", [""])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seeds.claims import LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, narrowed
+from seeds.claims import LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, measured, narrowed
 from seeds.codecs import parse
 from seeds.measure import FRESH, MIMETIC, ORIGINAL
 from seeds.quantity import Interval
@@ -18,6 +18,12 @@ from seeds.verdict import MIN_RUNS, Outcome, Verdict
 HERE = Path(__file__).parent
 CLAIMS = load(HERE / "claims.toml", HERE / "expected.toml")
 ROWS = [row for claim in CLAIMS.values() for row in claim.rows]
+WITHOUT_CONTROL = {
+    "seed-size", "cost-bandwidth", "cost-compute", "cost-runtime",  # bytes and seconds, which nothing has to be learned for
+    "audit-original", "audit-before-training",  # the original itself, and weights before any training
+    "zeroshot-louder-than-fresh", "audit-worse-than-random",  # against fresh weights, whatever the original can do
+    "finetune-perfect", "audit-tiny-budget",  # an accuracy as it is, not a share of the original's
+}  # fmt: skip
 
 
 def test_every_row_names_what_exists():
@@ -53,6 +59,21 @@ def test_every_claim_has_one_region_and_its_reason():
         assert len(claim.reason) > 20
         assert claim.says
         assert claim.figure
+
+
+def test_a_claim_on_what_is_kept_or_learned_has_a_control():
+    """The gap that the file states: what the original, or its lead over fresh weights, must exceed before a row speaks."""
+    stated = {name: table.get("assay_gap") for name, table in tomllib.loads((HERE / "claims.toml").read_text()).items()}
+    assert {name for name, gap in stated.items() if gap is None} == WITHOUT_CONTROL
+    for row in ROWS:
+        assert row.rule.assay_gap == stated[row.claim]
+        assert row.rule.assay_gap is None or row.rule.assay_gap > 0
+
+
+def test_raw_rows_and_no_others_ask_for_calibration_below_chance():
+    """Elsewhere a figure below zero says what it says."""
+    assert {row.view for row in ROWS if row.rule.needs_calibration} == {"raw"}
+    assert all(row.rule.needs_calibration for row in ROWS if row.view == "raw")
 
 
 def test_the_level_of_a_row_depends_on_the_file_alone():
@@ -122,3 +143,17 @@ def test_a_codec_of_ones_own_makes_rows_of_other_views_all_the_same():
     row = CLAIMS["zeroshot-perplexity"].rows[0]
     rows = [replace(row, view=view) for view in ("raw", PUBLISHED, SOUND)]
     assert [own.view for own in narrowed(rows, [], ["pca:5+vectors"], None)] == ["raw"]
+
+
+def test_long_rows_leave_the_whole_suite_only_and_full_ones_every_run_without_full():
+    plain, long, full, both = (replace(ROWS[0], long=a, full=b) for b in (False, True) for a in (False, True))
+    rows = [plain, long, full, both]
+    assert measured(rows, full=False, whole=True) == [plain]
+    assert measured(rows, full=False, whole=False) == [plain, long]
+    assert measured(rows, full=True, whole=True) == measured(rows, full=True, whole=False) == rows
+
+
+def test_every_family_keeps_rows_in_the_whole_suite():
+    """No claim that a family judges is left out of the default run altogether."""
+    for claim in CLAIMS.values():
+        assert measured(claim.rows, full=False, whole=True), claim.name
