@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (SeedError, SubjectUnavailable, ProtocolError, WireError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", cli.plain(" ".join(str(error).split()), cli.LONGEST_ERROR), file=sys.stderr)
         return 1
 
 

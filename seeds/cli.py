@@ -8,7 +8,6 @@ them, and only `score` and `assemble --like` need transformers.
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from seeds.task import Task
 
 SHOWN = 20  # tensors that `inspect` shows unless asked for all
+LONGEST, LONGEST_ERROR = 200, 4000  # characters of one text that is shown; --json shows all
 LEVEL = 0.025  # each side of a 95 % interval
 
 
@@ -83,7 +83,7 @@ def extract_command(options: argparse.Namespace) -> int:
     else:
         seed = extract(options.source, options.codec)
     size = store.save(seed, output)
-    weights = _weights_bytes(seed)
+    weights = seed.declared_bytes
     print(f"{output}: {size:,} bytes; the weights have {weights:,}, {weights / size:.4g} times that")
     if energies := _energies(seed):
         print(f"captured energy: {_spread(energies)}")
@@ -119,7 +119,7 @@ def inspect_command(options: argparse.Namespace) -> int:
         "parameters": seed.parameters,
         "file_bytes": options.file.stat().st_size,
         "header_bytes": store.header_bytes(seed),
-        "weights_bytes": _weights_bytes(seed),
+        "weights_bytes": seed.declared_bytes,
         "captured_energy": _energies(seed),
         "ties": dict(seed.ties),
         "shared": _parts(seed.shared),
@@ -130,7 +130,7 @@ def inspect_command(options: argparse.Namespace) -> int:
     found["captured_energy"] = _spread(found["captured_energy"])
     for what, value in found.items():
         if value not in ("", {}):
-            print(f"{what.replace('_', ' '):<16}{value if not isinstance(value, int) else f'{value:,}'}")
+            print(f"{what.replace('_', ' '):<16}{f'{value:,}' if isinstance(value, int) else plain(str(value))}")
     shown = seed.entries if options.all else seed.entries[:SHOWN]
     print()
     _table(("tensor", "shape", "dtype", "method", "parts", "energy"), [_entry_row(entry) for entry in shown])
@@ -158,7 +158,8 @@ def _parts(parts) -> dict:
 def _entry_row(entry: "Entry") -> tuple[str, ...]:
     told = [f"{n} {v:.6g}" if isinstance(v, int | float) else f"{n} {_shape(v)}" for n, v in _parts(entry.parts).items()]
     energy = "" if entry.captured_energy is None else f"{entry.captured_energy:.4f}"
-    return entry.name, _shape(entry.shape), entry.dtype, entry.method, ", ".join(told) or "(shared)", energy
+    parts = plain(", ".join(told)) or "(shared)"
+    return plain(entry.name), _shape(entry.shape), entry.dtype, entry.method, parts, energy
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -290,10 +291,12 @@ def _require_free(output: Path, force: bool, *sources: Path) -> None:
         raise StoreError(f"{output} exists; --force overwrites it")
 
 
-def _weights_bytes(seed: "Seed") -> int:
-    import torch
-
-    return sum(math.prod(entry.shape) * getattr(torch, entry.dtype).itemsize for entry in seed.entries)
+def plain(text: str, most: int = LONGEST) -> str:
+    """Words of a stranger's file as a terminal may show them: nothing that moves its cursor, and not without end."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: most + 1])
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 def _energies(seed: "Seed") -> list[float]:

@@ -4,12 +4,14 @@
 
 Every environment that runs this project has the six packages, so nothing is downloaded and no text is shipped. A
 file belongs to one split by the hash of its path, so splits survive other versions of the packages; a paragraph
-that shares half of its word trigrams with training text or with an earlier held-out paragraph is dropped.
+that shares half of its word trigrams with training text or with an earlier held-out paragraph is dropped. Other versions
+have other paragraphs, and so other figures: the variable SEEDS_CORPUS names a folder with the packages to read instead.
 """
 
 import ast
 import hashlib
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -21,6 +23,7 @@ from seeds.errors import SubjectUnavailable
 PACKAGES = ("numpy", "scipy", "sklearn", "pandas", "networkx", "sympy")  # the classes, in label order
 HELD_OUT = {"test": (0.0, 0.14), "calibration": (0.14, 0.22), "probe": (0.22, 0.30)}  # share of the files
 TRAIN = (0.30, 1.0)
+FOLDER = "SEEDS_CORPUS"  # environment variable: where the packages lie that are read, as `pip install --target` lays them out
 WORDS = (12, 200)  # shortest and longest paragraph kept
 
 
@@ -88,11 +91,7 @@ def _prose(block: str) -> str | None:
 
 def _files(package: str, low: float, high: float) -> list[Path]:
     """Source files of a package whose path hashes into [low, high), in the order of that hash."""
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise SubjectUnavailable(f"package {package!r} is not installed; the documentation tasks need {', '.join(PACKAGES)}")
-    root = Path(spec.submodule_search_locations[0])
-    found = []
+    root, found = _root(package), []
     for path in root.rglob("*.py"):
         name = path.relative_to(root.parent).as_posix()
         if not re.search(r"/(tests?|testing|_vendor|externals?|_lib/array_api_compat)/", name):
@@ -100,3 +99,15 @@ def _files(package: str, low: float, high: float) -> list[Path]:
             if low <= place < high:
                 found.append((place, path))
     return [path for _, path in sorted(found)]
+
+
+def _root(package: str) -> Path:
+    """The folder of a package's sources."""
+    if folder := os.environ.get(FOLDER):
+        if not (root := Path(folder) / package).is_dir():
+            raise SubjectUnavailable(f"{FOLDER} is {folder}, where there is no {package!r}; it needs {', '.join(PACKAGES)}")
+        return root
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SubjectUnavailable(f"package {package!r} is not installed; the documentation tasks need {', '.join(PACKAGES)}")
+    return Path(spec.submodule_search_locations[0])

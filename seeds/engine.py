@@ -4,7 +4,8 @@
 
 joblib hands the trials out: "loky" to processes here, "dask" to a `distributed` cluster. A trial gives the same figures
 wherever it runs. A stored one is read back only if its fingerprint (initial weights, examples, plan, trainer, versions)
-is still the one it was made with; so a killed run resumes without repeating, and never with a stale figure.
+is still the one it was made with; so a killed run resumes without repeating, and never with a stale figure. A folder that is
+full or cannot be written costs no figure: the run goes on, and says that it keeps nothing.
 """
 
 import ast
@@ -13,6 +14,7 @@ import hashlib
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,12 +27,13 @@ import numpy as np
 from tqdm import tqdm
 
 from seeds import budget, evaluate, finetune
-from seeds.errors import SubjectUnavailable
+from seeds.errors import StoreError, SubjectUnavailable
+from seeds.file import write_whole
 from seeds.finetune import Curves
-from seeds.store import write_whole
 from seeds.trial import Prepared, Trial, prepare, run_prepared
 
 ENDING = ".safetensors"
+FIGURES = {"looks", "nats", "weights", "drawn", "elapsed_s"}  # in every stored trial; "correct" where there are classes
 
 
 @dataclass(slots=True)
@@ -47,9 +50,12 @@ class Engine:
     backend: str = "loky"
     folder: Path | None = None
     _client: Any = field(default=None, init=False, repr=False)
+    _scratch: tempfile.TemporaryDirectory | None = field(default=None, init=False, repr=False)
 
     def run(self, trials: Iterable[Trial]) -> Iterator[tuple[Trial, Curves]]:
         """Each trial with its scores, in the order in which they finish; progress and remaining time on a terminal.
+
+        What the folder does not take is told on stderr, once.
 
         Raises:
             SubjectUnavailable: the backend's package is not installed.
@@ -61,8 +67,12 @@ class Engine:
         with self._chosen(), tqdm(total=len(todo), desc="fine-tuning", unit="trial", disable=None) as progress:
             jobs = self.jobs if self.backend == "loky" else -1  # a cluster has as many as it has
             found = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
-            for trial, curves in cast(Iterator[tuple[Trial, Curves]], found):
+            told = False
+            for trial, curves, refused in cast(Iterator[tuple[Trial, Curves, str]], found):
                 progress.update()
+                if refused and not told:
+                    told = True
+                    tqdm.write(f"note: {refused}; trials are computed all the same, and not kept", file=sys.stderr)
                 yield trial, curves
 
     def close(self) -> None:
@@ -70,6 +80,9 @@ class Engine:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def _chosen(self) -> AbstractContextManager:
         from joblib import parallel_config
@@ -88,34 +101,46 @@ class Engine:
         atexit.register(self.close)
         if self.backend != "dask":
             return Client(self.backend)
-        return Client(n_workers=self.jobs, threads_per_worker=1, dashboard_address=None)
+        import dask.config
+
+        self._scratch = tempfile.TemporaryDirectory(prefix="seeds-")  # each part of the cluster leaves a folder there
+        with dask.config.set({"temporary-directory": self._scratch.name}):
+            return Client(n_workers=self.jobs, threads_per_worker=1, dashboard_address=None)
 
 
-def computed(trial: Trial, folder: Path | None) -> tuple[Trial, Curves]:
-    """The scores of a trial, read from the folder if they are there and still true."""
+def computed(trial: Trial, folder: Path | None) -> tuple[Trial, Curves, str]:
+    """The scores of a trial, read from the folder if they are there and still true, and why they were not kept there, if so."""
     ready = prepare(trial)
     if folder is None:
-        return trial, run_prepared(ready)
+        return trial, run_prepared(ready), ""
     path, key = folder / f"{trial.name}{ENDING}", fingerprint(ready)
     curves = read(path, key)
-    if curves is None:
-        curves = run_prepared(ready)
+    if curves is not None:
+        return trial, curves, ""
+    curves = run_prepared(ready)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, _packed(curves, key))
-    return trial, curves
+    except (OSError, StoreError) as error:
+        return trial, curves, str(error)
+    return trial, curves, ""
 
 
 def read(path: Path, key: str) -> Curves | None:
     """The stored scores; None if there are none, or if they are damaged or of another fingerprint."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        return None  # a pipe of that name would keep us waiting
     try:
         with safe_open(path, framework="numpy") as file:
             marks = file.metadata() or {}
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle is no mapping)
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, TypeError, AttributeError):  # the latter two: a type that numpy does not have
         return None
     if (marks.get("fingerprint"), marks.get("content")) != (key, _content(held)):
+        return None
+    if not held.keys() >= FIGURES:
         return None
     return Curves(
         looks=tuple(held["looks"].tolist()),

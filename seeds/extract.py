@@ -47,6 +47,12 @@ def extract(source: Weights, codec: str) -> Seed:
         A seed with one entry per distinct tensor, sorted by name. Tensors of a module or state dict that share
         memory are stored once and tied.
 
+        On one machine, under one number of threads, the same weights give the same file, from whichever source. On all
+        machines they do with exact, float16, int8, int4, permuted, and with the moments of tensors of up to 65,536 values
+        (float64 sums; one in some millions of them may round to a neighbour in float32). Of larger ones, and wherever a
+        decomposition is at work (pca, signs, spectrum, covariance), the last digits depend on the threads and on the BLAS;
+        zstd's frames depend on the version of zstandard. What is assembled from a seed never depends on any of that.
+
     Raises:
         SeedError: unknown codec, rank out of range, no tensors, NaN or infinite weights, or an unreadable source.
     """

@@ -16,11 +16,11 @@ import numpy as np
 
 from seeds.budget import SAMPLES, STEPS
 from seeds.catchup import effective_samples
+from seeds.file import alone, write_whole
 from seeds.lab import Cell, Lab, chance_quality
 from seeds.measure import FRESH, ORIGINAL
 from seeds.quantity import Interval
 from seeds.rates import SWEEP_LOOKS
-from seeds.store import write_whole
 from seeds.trial import Setting
 
 ARMS = (ORIGINAL, "pca:10", "moments", FRESH)
@@ -120,22 +120,23 @@ def write(pieces: Iterable[Piece], folder: Path) -> list[Path]:
     """Adds pieces to the JSON file of their setting, then draws every setting and writes the page anew."""
     from seeds.plot_budget import curves, heat_map
 
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     fresh: dict[str, dict[int, Piece]] = {}
     for one in pieces:
         fresh.setdefault(one.setting, {})[one.samples] = one
-    for setting, by_samples in fresh.items():
-        path = folder / f"{setting}.json"
-        merged = {p.samples: p for p in read(path)} | by_samples
-        ordered = [merged[n] for n in sorted(merged)]
-        content = {"setting": setting, "steps": STEPS, "pieces": [asdict(p) for p in ordered]}
-        write_whole(path, (json.dumps(content) + "\n").encode())
-        write_whole(folder / f"{setting}-curves.svg", curves(ordered))
-        write_whole(folder / f"{setting}-budgets.svg", heat_map(ordered))
-        written.append(path)
-    settings = {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
-    write_whole(folder / "README.md", page(settings).encode())
+    with alone(folder):
+        for setting, by_samples in fresh.items():
+            path = folder / f"{setting}.json"
+            merged = {p.samples: p for p in read(path)} | by_samples
+            ordered = [merged[n] for n in sorted(merged)]
+            content = {"setting": setting, "steps": STEPS, "pieces": [asdict(p) for p in ordered]}
+            write_whole(path, (json.dumps(content) + "\n").encode())
+            written.append(path)
+        settings = {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
+        for setting, ordered in settings.items():
+            write_whole(folder / f"{setting}-curves.svg", curves(ordered))
+            write_whole(folder / f"{setting}-budgets.svg", heat_map(ordered))
+        write_whole(folder / "README.md", page(settings).encode())
     return [*written, folder / "README.md"]
 
 

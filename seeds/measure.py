@@ -2,11 +2,10 @@
 
     subject -> extract -> Seed -> store -> assemble -> evaluate -> [measure] -> quantity -> verdict
 
-Every assembled model goes the whole way: extracted, written to a seed file, read back, assembled. Run r of any arm is
+Every assembled model goes the whole way: extracted, packed as a seed file, read back, assembled. Run r of any arm is
 the same model in any process, so figures do not depend on which tests ran, or where.
 """
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class Measure:
     """Scores of arms, cached for one session.
 
     Args:
-        folder: where seed files are written; a temporary one if None.
+        folder: where seed files are written and read; None keeps them in memory.
         also: further tasks on which a subject's models are scored while they are in memory.
     """
 
@@ -51,27 +50,29 @@ class Measure:
 
     def __post_init__(self) -> None:
         one_thread()
-        if self.folder is None:
-            self.folder = Path(tempfile.mkdtemp(prefix="seeds-"))
 
     # -- seeds ------------------------------------------------------------------------------------------------------
 
     def seed(self, one: Subject, codec: str) -> Seed:
-        """The subject's seed, as read back from its file.
+        """The subject's seed, as read back from its file's content.
 
         Raises:
             SubjectUnavailable: the codec is another than the subject's published moments, and its weights are not to be had.
         """
         key = (one.name, codec)
         if key not in self._seeds:
-            assert self.folder is not None
-            path = self.folder / f"{one.name}.{codec.replace(':', '-')}.seed"
             if one.weights_path is None and codec == PUBLISHED_ONLY:
-                store.save(one.published_seed(), path)
+                made = one.published_seed()
             else:
-                store.save(extract(one.weights_path or one.original_body(), codec), path)
-            self._seeds[key] = store.load(path)
+                made = extract(one.weights_path or one.original_body(), codec)
+            self._seeds[key] = self._read_back(made, f"{one.name}.{codec.replace(':', '-')}.seed")
         return self._seeds[key]
+
+    def _read_back(self, seed: Seed, name: str) -> Seed:
+        if self.folder is None:
+            return store.from_bytes(store.to_bytes(seed), name)
+        store.save(seed, self.folder / name)
+        return store.load(self.folder / name)
 
     def largest_pca(self, one: Subject, factor: int) -> str | None:
         """The PCA codec of highest rank whose seed file is at least `factor` times smaller than the weights, or None."""

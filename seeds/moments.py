@@ -14,6 +14,7 @@ from torch import Tensor
 from seeds.errors import SeedError
 
 CHUNK = 1 << 18  # elements: 1 MiB of float32, so that the second reading of a chunk comes from cache
+SMALL = 1 << 16  # elements up to which float64 costs no time worth having: 0.1 ms
 CANCELLATION = 10.0  # mean**2 / variance above which E[x**2] - mean**2 has lost digits that float32 chunks cannot give
 TINY = 2.0**-80  # below this mean square, float32 squares lose digits to underflow
 
@@ -31,8 +32,9 @@ def tensor_moments(tensor: Tensor) -> Moments:
     """Moments over all entries of a tensor.
 
     Sums each chunk and its squares in float32 and the chunks in float64. Where that would lose digits
-    (|mean| >> std, squares that under- or overflow) or for float64 input, a second pass works on
-    float64 deviations from the mean.
+    (|mean| >> std, squares that under- or overflow), for float64 input and for tensors of up to 65,536 values, a second
+    pass works on float64 deviations from the mean: what these round to in float32 is the same on every machine, whereas
+    sums of float32 depend in their last digits on the threads and on the BLAS of numpy.
 
     Args:
         tensor: any shape, any float dtype, finite, at least one entry.
@@ -45,7 +47,7 @@ def tensor_moments(tensor: Tensor) -> Moments:
     flat = tensor.detach().reshape(-1)
     if not flat.is_floating_point() or flat.numel() == 0:
         raise SeedError(f"moments need at least one float value, got shape {tuple(tensor.shape)} of {tensor.dtype}")
-    if flat.dtype == torch.float64:
+    if flat.dtype == torch.float64 or flat.numel() <= SMALL:
         return _two_pass(flat)
     total = square = 0.0
     for chunk in flat.split(CHUNK):

@@ -17,8 +17,8 @@ import numpy as np
 
 from seeds.budget import TUNING_RUNS
 from seeds.errors import ProtocolError
+from seeds.file import write_whole
 from seeds.finetune import Curves
-from seeds.store import write_whole
 from seeds.trial import Setting, Trial
 
 GRID = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from seeds.claims import PUBLISHED, SOUND, Claim, Row
-from seeds.store import write_whole
+from seeds.errors import StoreError
+from seeds.file import alone, write_whole
 from seeds.verdict import Outcome, Verdict, summary
 
 VISION = "digits-"  # what the names of its subjects begin with; all others read text
@@ -159,9 +160,17 @@ def _grouped(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> dict[s
 def write(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path, environment: Mapping[str, str]) -> list[Path]:
     """Writes the JSON of each claim that has rows, then the page and the plot from all JSON files in the folder.
 
-    Rows that were not measured now keep what was stored, and rows that are no longer claimed leave.
+    Rows that were not measured now keep what was stored, and rows that are no longer claimed leave. Page and plot are made
+    anew whatever was measured: those of a run that was killed are never behind for longer than until the next one.
+
+    Raises:
+        StoreError: a file cannot be written, or a stored one that would be added to is damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
+        return [*_add(findings, claims, folder, environment), *_draw(claims, folder)]
+
+
+def _add(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path, environment: Mapping[str, str]) -> list[Path]:
     written = []
     for name, fresh in _grouped(findings, claims).items():
         claimed = {row.id for row in claims[name].rows}
@@ -175,11 +184,15 @@ def write(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path
         }  # fmt: skip
         written.append(folder / f"{name}.json")
         write_whole(written[-1], (json.dumps(content, indent=1) + "\n").encode())
-    every = [f for name in claims for f in read(folder / f"{name}.json")]
-    write_whole(folder / "README.md", page(every, claims).encode())
-    written.append(folder / "README.md")
+    return written
+
+
+def _draw(claims: Mapping[str, Claim], folder: Path) -> list[Path]:
     from seeds.plot import retention_over_size
 
+    every = [f for name in claims for f in read(folder / f"{name}.json")]
+    write_whole(folder / "README.md", page(every, claims).encode())
+    written = [folder / "README.md"]
     if (drawn := retention_over_size(every)) is not None:
         write_whole(folder / "retention.svg", drawn)
         written.append(folder / "retention.svg")
@@ -187,8 +200,17 @@ def write(findings: Iterable[Finding], claims: Mapping[str, Claim], folder: Path
 
 
 def read(path: Path) -> list[Finding]:
-    """The findings of one claim's JSON file; none if it is not there."""
-    return [Finding(**row) for row in json.loads(path.read_text())["rows"]] if path.exists() else []
+    """The findings of one claim's JSON file; none if it is not there.
+
+    Raises:
+        StoreError: it is not what `write` wrote.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [Finding(**row) for row in json.loads(path.read_text())["rows"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is no report of rows ({error!r:.200}); restore it, or remove it and measure again") from None
 
 
 def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
@@ -239,10 +261,18 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
 
 
 def refresh(readme: Path, folder: Path, claims: Mapping[str, Claim]) -> None:
-    """Puts the summary table between the markers of the project's README."""
-    before, rest = readme.read_text().split(START)
-    after = rest.split(END)[1]
-    write_whole(readme, f"{before}{START}{readme_block(folder, claims)}{END}{after}".encode())
+    """Puts the summary table between the markers of the project's README.
+
+    Raises:
+        StoreError: it cannot be written, or has not one pair of markers.
+    """
+    with alone(folder):
+        text = readme.read_text()
+        before, start, rest = text.partition(START)
+        _, end, after = rest.partition(END)
+        if not (start and end) or START in rest or END in after:
+            raise StoreError(f"{readme} has not one {START.strip()} before one {END.strip()}; restore them")
+        write_whole(readme, f"{before}{START}{readme_block(folder, claims)}{END}{after}".encode())
 
 
 def readme_block(folder: Path, claims: Mapping[str, Claim]) -> str:

@@ -3,9 +3,11 @@
 subject -> extract -> [Seed] -> store -> assemble -> evaluate -> verdict
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 Parts = Mapping[str, Tensor]  # what a codec keeps of one tensor: 0-d tensors are written as numbers, others as arrays
@@ -32,6 +34,11 @@ class Entry:
     parts: Parts
     captured_energy: float | None = None
 
+    @property
+    def declared_bytes(self) -> int:
+        """Size of the tensor that this stands for, which may be any number of times that of its parts."""
+        return math.prod(self.shape) * getattr(torch, self.dtype).itemsize
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seed:
@@ -54,10 +61,9 @@ class Seed:
     @property
     def parameters(self) -> int:
         """Values in the tensors that the seed stands for, tied ones once."""
-        total = 0
-        for entry in self.entries:
-            count = 1
-            for side in entry.shape:
-                count *= side
-            total += count
-        return total
+        return sum(math.prod(entry.shape) for entry in self.entries)
+
+    @property
+    def declared_bytes(self) -> int:
+        """Size of those tensors: what `assemble` makes. It is the file that says so; look before you assemble a stranger's."""
+        return sum(entry.declared_bytes for entry in self.entries)

@@ -3,29 +3,40 @@
     subject -> extract -> Seed -> [store] -> assemble -> evaluate -> verdict
 
 Numbers (a mean, a standard deviation) stand in the header; arrays are safetensors tensors named `TENSOR/PART`.
-Nothing is ever unpickled.
+Nothing is ever unpickled. A checksum proves that a file is whole, not who wrote it: whatever a file says is checked, and
+only the spelling that this module itself gives to a seed is read.
 """
 
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable
+import re
+import stat
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seeds import layout
-from seeds.codecs import REGISTRY
+from seeds import layout, memory
 from seeds.draw import GENERATOR
-from seeds.errors import StoreError
+from seeds.errors import SeedError, StoreError
+from seeds.file import write_pieces
 from seeds.seed import Entry, Parts, Seed
+from seeds.soundness import require_sound
 
 FORMAT = "seed/1"
+DECIMALS = 9  # of a captured energy
 LARGEST = 3.4028235e38  # the shortest decimal of the largest float32
 BLANK = "0" * 64  # stands where the SHA-256 will be while it is computed
+KEYS = ["format", "sha256", "codec", "generator", "source", "shared", "ties", "tensors"]  # of the header, in this order
+JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+START = re.compile(rb'\{"__metadata__":\{"seed":"\{\\"format\\":\\"([^"\\]{1,32})\\",\\"sha256\\":\\"([0-9a-f]{64})\\"')
+PARSED = 60  # times its own size, the memory that JSON may take: `[]` is 2 bytes, and a list of Python
+PIECE_BYTES = 1 << 20
+LARGEST_PIPE = 1 << 30  # bytes; the size of a pipe is not known before its end, which may never come
 
 
 def to_bytes(seed: Seed) -> bytes:
@@ -35,6 +46,7 @@ def to_bytes(seed: Seed) -> bytes:
 
 def _pieces(seed: Seed) -> list[bytes | memoryview]:
     """The header, then each array where it lies: the file is hashed and written without a copy of it."""
+    require_sound(seed)
     arrays: dict[str, Tensor] = {}
     header = {
         "format": FORMAT,
@@ -44,11 +56,10 @@ def _pieces(seed: Seed) -> list[bytes | memoryview]:
         "source": seed.source,
         "shared": _pack("", seed.shared, arrays),
         "ties": dict(sorted(seed.ties.items())),
-        "tensors": [_row(entry, arrays) for entry in seed.entries],
+        "tensors": [_row(entry, arrays) for entry in sorted(seed.entries, key=lambda entry: entry.name)],
     }
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False)
     forms = {name: (array.dtype, tuple(array.shape)) for name, array in arrays.items()}
-    head, order = layout.header(forms, {"seed": text})
+    head, order = layout.header(forms, {"seed": JSON.encode(header)})
     contents = [layout.content(arrays[name]) for name in order]
     digest = hashlib.sha256(head)
     for content in contents:
@@ -75,107 +86,154 @@ def save(seed: Seed, path: str | Path) -> int:
     return write_pieces(Path(path), _pieces(seed))
 
 
-def write_whole(path: Path, raw: bytes) -> None:
-    """Writes to a temporary name in the same folder and renames, so that no reader sees half a file."""
-    write_pieces(path, [raw])
-
-
-def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> int:
-    """The same for content that is made piece by piece; returns its size in bytes.
-
-    Raises:
-        StoreError: the folder is missing, cannot be written, or is full; whatever was there before still is.
-    """
-    try:
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None
-    written = 0
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                written += file.write(piece)
-                del piece  # before the next one is made: a tensor may be as large as memory allows
-        Path(scratch).chmod(0o644)
-        Path(scratch).replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        Path(scratch).unlink(missing_ok=True)  # gone already where the rename was made
-    return written
-
-
 def load(path: str | Path) -> Seed:
-    """Reads a seed file.
+    """Reads a seed file, or a pipe of at most 1 GiB.
+
+    Takes memory for the file once and, until it is parsed, up to 60 times the size of its header.
 
     Raises:
-        StoreError: no such file, not a seed file, another format version, or any byte changed.
+        StoreError: no such file, neither file nor pipe, not a seed file, another format version, any byte changed, larger
+            than memory, or a header that says what cannot be.
     """
-    path = Path(path)
     try:
-        raw = _read(path)
+        with FileIO(path) as file:
+            raw = _read(file, str(path))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
-    header, described = _headers(raw, path)
+    return from_bytes(raw, str(path))
+
+
+def from_bytes(raw: bytes | bytearray, name: str = "the file") -> Seed:
+    """The seed whose file has this content: the inverse of `to_bytes`.
+
+    Args:
+        raw: the whole file; the seed's arrays lie in it if it is a bytearray, and in a copy if it is not.
+        name: what errors call it.
+
+    Raises:
+        StoreError: no seed file, another format version, any byte changed, or a header that says what cannot be.
+    """
+    raw = raw if isinstance(raw, bytearray) else bytearray(raw)  # tensors cannot lie in memory that is read-only
+    head = _verified(raw, name)
+    _require_memory(PARSED * len(head), name)
     try:
-        arrays = layout.tensors(raw, described)
-        shared = _unpack("", header["shared"], arrays)
-        entries = tuple(_entry(row, arrays) for row in header["tensors"])
-        ties = header["ties"]
-        if not set(ties.values()) <= {entry.name for entry in entries}:
-            raise ValueError(f"ties to tensors that are not there: {ties}")
-        return Seed(header["codec"], entries, ties, shared, header["source"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise StoreError(f"{path} has a header that does not describe its content: {error!r}") from None
+        described = json.loads(head.decode())
+        (text,) = described[layout.METADATA].values()
+        header = json.loads(text)
+        if layout.spelled(described) != head or JSON.encode(header) != text or list(header) != KEYS:
+            raise ValueError("it is not spelled as it would be written")  # a key is there twice, for example
+        require_sound(seed := _seed(header, layout.tensors(raw, described)))
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise StoreError(f"{name} has a header that does not describe its content: {error!r:.400}") from None
+    return seed
 
 
-def _read(path: Path) -> bytearray:
-    """The whole file, in memory that tensors can lie in: bytes would be read-only, and to copy them costs time."""
-    with path.open("rb", buffering=0) as file:
-        raw = bytearray(os.fstat(file.fileno()).st_size)
-        del raw[file.readinto(raw) :]
-        raw += file.read()  # nothing, unless it grew or has no size
+def _read(file: FileIO, name: str) -> bytearray:
+    """The whole file, in memory that tensors can lie in: bytes would be read-only, and to copy them costs time.
+
+    Of a large file, none is taken before its first bytes are those of a seed file: one of zeros may be larger than any disk.
+    """
+    about = os.fstat(file.fileno())
+    is_file = stat.S_ISREG(about.st_mode)
+    if not is_file and not stat.S_ISFIFO(about.st_mode):
+        raise StoreError(f"{name} is neither a file nor a pipe")
+    size_bytes = about.st_size if is_file else LARGEST_PIPE
+    raw = bytearray(min(size_bytes, PIECE_BYTES))
+    del raw[_fill(file, raw) :]
+    if len(raw) < PIECE_BYTES:
         return raw
+    _require_start(raw, size_bytes, name)
+    if is_file:
+        return _rest(file, raw, size_bytes, name)
+    while piece := file.read(PIECE_BYTES):
+        raw += piece
+        if len(raw) > LARGEST_PIPE:
+            raise StoreError(f"{name} is a pipe of more than {LARGEST_PIPE:,} bytes; save it as a file")
+    return raw
 
 
-def _headers(raw: bytearray, path: Path) -> tuple[dict, dict]:
-    """The seed's header and the file's, after the checksum over every byte of the file was verified."""
-    size = int.from_bytes(raw[:8], "little")
-    if len(raw) < 16 or size > len(raw) - 8:
-        raise StoreError(f"{path} is no seed file or was cut short: {len(raw)} bytes, its header says {size}")
+def _rest(file: FileIO, first: bytearray, size_bytes: int, name: str) -> bytearray:
+    """The whole file, of which the first piece is read."""
+    _require_memory(size_bytes, name)
+    whole = bytearray(size_bytes)
+    whole[: len(first)] = first
+    del whole[len(first) + _fill(file, memoryview(whole)[len(first) :]) :]  # where it has shrunk meanwhile
+    return whole
+
+
+def _require_memory(size_bytes: int, name: str) -> None:
     try:
-        described = json.loads(raw[8 : 8 + size].decode())
-        header = json.loads(described[layout.METADATA]["seed"])
-        version, digest = header["format"], header["sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise StoreError(f"{path} is no seed file: it has no seed header") from None
-    if version != FORMAT:
-        raise StoreError(f"{path} has format {version!r}; this version reads {FORMAT!r}")
-    at = raw.find(str(digest).encode(errors="replace"), 8, 8 + size)
+        memory.require(size_bytes, name)
+    except SeedError as error:
+        raise StoreError(str(error)) from None
+
+
+def _fill(file: FileIO, place: bytearray | memoryview) -> int:
+    """Reads until a place is full or the file at its end; returns how many bytes that were."""
+    filled, view = 0, memoryview(place)
+    while filled < len(view) and (got := file.readinto(view[filled:])):  # Linux gives at most 2 GiB at once
+        filled += got
+    return filled
+
+
+def _require_start(start: bytearray, size_bytes: int, name: str) -> re.Match[bytes]:
+    """Refuses what does not begin as a seed file of this format and of at most `size_bytes`; finds its checksum."""
+    size = int.from_bytes(start[:8], "little")
+    if len(start) < 16 or size > size_bytes - 8:
+        raise StoreError(f"{name} is no seed file or was cut short: {size_bytes} bytes, its header says {size}")
+    if size > layout.LARGEST_HEADER:
+        raise StoreError(f"{name} has a header of {size:,} bytes; allowed: at most {layout.LARGEST_HEADER:,}")
+    found = START.match(start, 8, 8 + size)
+    if not found:
+        raise StoreError(f"{name} is no seed file: it has no seed header")
+    if (version := found[1].decode(errors="replace")) != FORMAT:
+        raise StoreError(f"{name} has format {version!r}; this version reads {FORMAT!r}")
+    return found
+
+
+def _verified(raw: bytearray, name: str) -> bytes:
+    """The file's header, after the checksum over every byte was verified: nothing of a damaged file is parsed."""
+    found = _require_start(raw, len(raw), name)
+    start, stop = found.span(2)
     view, blanked = memoryview(raw), hashlib.sha256()
-    for piece in (view[:at], BLANK.encode(), view[at + len(BLANK) :]):
+    for piece in (view[:start], BLANK.encode(), view[stop:]):
         blanked.update(piece)
+    digest = found[2].decode()
     if digest != blanked.hexdigest():
-        found = blanked.hexdigest()[:12]
-        raise StoreError(f"{path} was changed after it was written: checksum {str(digest)[:12]}, content {found}")
-    return header, described
+        told = f"checksum {digest[:12]}, content {blanked.hexdigest()[:12]}"
+        raise StoreError(f"{name} was changed after it was written: {told}")
+    return bytes(view[8 : 8 + int.from_bytes(raw[:8], "little")])
+
+
+def _seed(header: dict[str, Any], arrays: dict[str, Tensor]) -> Seed:
+    if header["generator"] != GENERATOR:
+        raise ValueError(f"its generator is {header['generator']!r}; allowed: {GENERATOR!r}")
+    if type(header["tensors"]) is not list:
+        raise ValueError("its tensors are no list")
+    if not all(array.ndim for array in arrays.values()):
+        raise ValueError("a number is among its arrays")
+    for names in (list(header["ties"]), [row[0] for row in header["tensors"]]):
+        if names != sorted(names):
+            raise ValueError("its names are not sorted")
+    shared = _unpack("", header["shared"], arrays)
+    entries = tuple(_entry(row, arrays) for row in header["tensors"])
+    if arrays:
+        raise ValueError(f"its tensors do not need {next(iter(arrays))!r}")
+    return Seed(header["codec"], entries, header["ties"], shared, header["source"])
 
 
 def _row(entry: Entry, arrays: dict[str, Tensor]) -> list:
-    captured = None if entry.captured_energy is None else round(entry.captured_energy, 9)
-    packed = _pack(entry.name, entry.parts, arrays)
-    return [entry.name, list(entry.shape), entry.dtype, entry.method, packed, *([] if captured is None else [captured])]
+    captured = [] if entry.captured_energy is None else [round(entry.captured_energy, DECIMALS)]
+    return [entry.name, list(entry.shape), entry.dtype, entry.method, _pack(entry.name, entry.parts, arrays), *captured]
 
 
 def _entry(row: list, arrays: dict[str, Tensor]) -> Entry:
     name, shape, dtype, method, packed, *captured = row
-    if method not in REGISTRY:
-        raise ValueError(f"tensor {name!r} needs the codec {method!r}; known: {', '.join(REGISTRY)}")
-    if not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise ValueError(f"tensor {name!r} has dtype {dtype!r}")
-    if not all(isinstance(side, int) and side >= 0 for side in shape):
-        raise ValueError(f"tensor {name!r} has shape {shape!r}")
-    return Entry(name, tuple(shape), dtype, method, _unpack(name, packed, arrays), captured[0] if captured else None)
+    if type(shape) is not list or type(row) is not list:
+        raise ValueError(f"tensor {name!r} has the shape {shape!r:.200}")
+    if captured and captured != [round(captured[0], DECIMALS)]:
+        raise ValueError(f"tensor {name!r} has captured energy {captured}")
+    return Entry(name, tuple(shape), dtype, method, _unpack(name, packed, arrays), *captured)
 
 
 def _pack(name: str, parts: Parts, arrays: dict[str, Tensor]) -> dict[str, float | None]:
@@ -191,10 +249,12 @@ def _pack(name: str, parts: Parts, arrays: dict[str, Tensor]) -> dict[str, float
 
 
 def _unpack(name: str, packed: dict[str, float | None], arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {part: arrays[f"{name}/{part}"] if value is None else _number(value) for part, value in packed.items()}
+    """Numbers and arrays, each of which is taken: none is left over or used twice."""
+    return {part: _number(value) if value is not None else arrays.pop(f"{name}/{part}") for part, value in packed.items()}
 
 
-def _number(value: float) -> Tensor:
-    if not isinstance(value, int | float) or abs(value) > LARGEST:
-        raise ValueError(f"{value!r} is no float32 number")
-    return torch.from_numpy(np.array(value, np.float32))
+def _number(value: Any) -> Tensor:
+    """The float32 whose shortest decimal this is."""
+    if type(value) is not float or abs(value) > LARGEST or float(str(single := np.float32(value))) != value:  # nor NaN
+        raise ValueError(f"{value!r:.200} is no float32 number")
+    return torch.from_numpy(np.array(single))

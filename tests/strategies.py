@@ -6,6 +6,8 @@ Values are drawn from numpy with a drawn rng_seed, so an example of 576 entries 
 knows codecs or files.
 """
 
+import math
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -19,6 +21,12 @@ CODECS = (
     "exact", "zstd", "float16", "int8", "int4", "moments", "moments:global", "pca:1", "pca:2", "pca:2+noise", "permuted",
     "signs", "spectrum", "covariance",
 )  # fmt: skip
+
+FORMS = (
+    "scalar", "vector", "1x1", "one row", "one column", "square", "tall", "wide",
+    "kernel", "kernel of one place", "kernels of one channel", "one kernel", "signal",
+)  # fmt: skip
+LARGEST_FLOAT32 = torch.finfo(torch.float32).max  # also the largest value of a seed
 
 rng_seeds: SearchStrategy[int] = st.integers(0, 2**63 - 1)
 
@@ -79,7 +87,7 @@ def flat_weights(draw: DrawFn) -> Tensor:
     count = draw(st.integers(1, 96))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     limits = torch.finfo(dtype)
-    largest = min(limits.max, torch.finfo(torch.float32).max)
+    largest = min(limits.max, LARGEST_FLOAT32)
     values = generator.standard_normal(count)
     match kind:
         case "constant":
@@ -95,6 +103,46 @@ def flat_weights(draw: DrawFn) -> Tensor:
         case "two values":
             values = np.sign(values)
     return torch.from_numpy(values).clamp(-largest, largest).to(dtype)
+
+
+@st.composite
+def shapes(draw: DrawFn, forms: tuple[str, ...] = FORMS) -> tuple[int, ...]:
+    """Shapes of 0 to 4 sides and 1 to 384 values, sides of one among them."""
+    n, m = draw(st.integers(2, 8)), draw(st.integers(2, 8))
+    made = {
+        "scalar": (), "vector": (n * m,), "1x1": (1, 1), "one row": (1, n * m), "one column": (n * m, 1),
+        "square": (n, n), "tall": (4 * n, m), "wide": (m, 4 * n), "signal": (n, m, 3), "kernel": (n, m, 3, 2),
+        "kernel of one place": (n * m, 1, 1, 1), "kernels of one channel": (n, 1, 3, 3), "one kernel": (1, n, 2, 2),
+    }  # fmt: skip
+    return made[draw(st.sampled_from(forms))]
+
+
+@st.composite
+def tensors(
+    draw: DrawFn,
+    kinds: tuple[str, ...] = (*ORDINARY, "denormal", "near overflow"),
+    dtypes: tuple[torch.dtype, ...] = FLOATS,
+    forms: tuple[str, ...] = FORMS,
+) -> Tensor:
+    """Finite tensors of any shape of `shapes`, any kind and any float dtype, within the range of float32.
+
+    Ordinary kinds lie up to 2**35 (float16: 2**15), "denormal" is made of the smallest values of the dtype (float64: of
+    float32), "near overflow" has values of both signs from half of its largest on. Constant, deficient and duplicated are
+    the rows and columns of (first side, all the rest).
+    """
+    dtype, kind, shape = draw(st.sampled_from(dtypes)), draw(st.sampled_from(kinds)), draw(shapes(forms))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows = (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+    limits = torch.finfo(torch.float32 if dtype == torch.float64 else dtype)
+    if kind == "denormal":
+        steps = round(1 / limits.eps)  # below the smallest normal value
+        values = generator.integers(-steps, steps, rows) * (limits.smallest_normal * limits.eps)
+    elif kind == "near overflow":
+        values = generator.choice([-1.0, 1.0], rows, p=(0.3, 0.7)) * limits.max * generator.uniform(0.5, 1.0, rows)
+    else:
+        exponents = st.integers(-10, 10) if dtype == torch.float16 else st.integers(-30, 30)
+        values = _ordinary(kind, rows, generator) * 2.0 ** draw(exponents)
+    return torch.from_numpy(values).clamp(-limits.max, limits.max).to(dtype).reshape(shape)
 
 
 @st.composite

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from seeds.wire.download import BadAnswer, DiskError, WrongContent, download
 from seeds.wire.link import HOST, Link
 from seeds.wire.part import Part
 from seeds.wire.serve import serving
+from tests import starved
 
 ROOT = Path(__file__).parents[1]
 CONTENT = random.Random(0).randbytes(1000)
@@ -271,16 +271,8 @@ def test_a_file_that_may_not_grow_is_named_and_nothing_is_left(served, path):
 @pytest.fixture
 def mounted():
     """The beginning of a command that sees a small disk of its own at a folder."""
-    if not (shutil.which("unshare") and shutil.which("mount")):
-        pytest.skip("no disk of its own without the commands unshare and mount")
-    probe = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.skip(f"no disk of its own: {probe.stderr.decode().strip()}")
-
-    def before(options: str, folder: Path) -> list[str]:
-        return ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o {options} tmpfs "$0" && exec "$@"', str(folder)]
-
-    return before
+    starved.require_mounts()
+    return lambda options, folder: starved.before(starved.small(options), folder)
 
 
 @pytest.mark.parametrize(

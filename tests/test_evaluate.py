@@ -11,7 +11,7 @@ from torch.nn import functional
 from seeds import evaluate as module
 from seeds.data import Examples
 from seeds.errors import ProtocolError, SubjectUnavailable
-from seeds.evaluate import evaluate_classifier, evaluate_language_model
+from seeds.evaluate import evaluate_classifier, evaluate_language_model, fit_temperature_and_bias
 from seeds.measure import FRESH, ORIGINAL, unigram_nats
 from seeds.quantity import Mean
 from seeds.subject import evaluate, subject
@@ -59,6 +59,26 @@ def test_the_scored_split_may_not_calibrate():
         evaluate_classifier(Table(torch.zeros(4, 2)), look_up, labelled([0, 1, 0, 1]), labelled([0, 1], "test"))
     with pytest.raises(ProtocolError, match="scored and fits the calibration"):
         evaluate_language_model(Table(torch.zeros(5, 5)), look_up, text([[1, 2]]), text([[3, 4]], split="test"))
+
+
+def test_the_calibration_split_alone_fits_the_calibrated_figures():
+    """As fitted there and applied here; the answers that are scored would give another temperature, and better figures."""
+    logits = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    test, truth = labelled([0, 1, 2] * 10), torch.tensor([0, 1, 2] * 10)
+    other = Examples(torch.arange(30, 60), truth, None, "calibration")
+    found = evaluate_classifier(Table(logits), look_up, test, other)
+    (beta, bias), (best, best_bias) = (fit_temperature_and_bias(z.double(), truth) for z in (logits[30:], logits[:30]))
+    tuned = functional.cross_entropy(beta * logits[:30].double() + bias, truth, reduction="none")
+    assert found.inverse_temperature == beta != best
+    assert found.calibrated_nats == pytest.approx(tuned.numpy())
+    assert found.calibrated_nats.mean() > functional.cross_entropy(best * logits[:30].double() + best_bias, truth) + 1e-3
+
+    table = torch.eye(6).roll(1, 1)  # behind each token comes the next one: in four of five places here, in three of five there
+    here, there = text([[0, 1, 2, 3, 4, 2]]), text([[0, 1, 2, 3, 0, 0]], split="calibration")
+    read = evaluate_language_model(Table(table), look_up, here, there)
+    assert read.inverse_temperature == pytest.approx(
+        np.log(5 * 3 / 2), rel=0.01
+    )  # where the model says 3/5, 2/25 of each other
 
 
 def test_text_without_a_mask_is_refused():
@@ -131,6 +151,17 @@ def test_a_constant_predictor_is_found_out_and_scores_chance():
     assert found.correct.mean() == pytest.approx(1 / 3)
     assert found.auc == pytest.approx(0.5)
     assert found.calibrated_nats == pytest.approx(np.log(3), abs=1e-4)  # its loudness is undone
+
+
+def test_the_area_counts_ties_as_half():
+    """By its definition: an example of a class and one of the rest are in order, out of order, or told alike: half of each."""
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.standard_normal((4, 3)))[np.sort(rng.integers(4, size=30))]  # many examples are told alike
+    labels = np.repeat([0, 1, 2], 10)
+    found = evaluate_classifier(Table(logits), look_up, labelled(labels.tolist()), None).auc
+    told = functional.log_softmax(logits, 1).numpy()
+    areas = [(1 + np.sign(told[labels == c, c][:, None] - told[labels != c, c])).mean() / 2 for c in range(3)]
+    assert found == pytest.approx(np.mean(areas))
 
 
 def test_temperature_undoes_loudness_but_gives_no_knowledge():

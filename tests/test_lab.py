@@ -159,6 +159,14 @@ def test_what_was_not_swept_is_swept_first():
     assert len(engine.asked) == len(sweeps) + 1
 
 
+def test_every_arm_has_the_rate_that_is_best_for_itself():
+    """And not that of fresh weights, nor of the arm that was asked for first."""
+    best = {"fresh": 1e-3, "moments": 3e-3, "original": 3e-4}
+    lab = Lab(Rates(sweep for arm, rate in best.items() for sweep in swept(arm, best=rate)))
+    assert {arm: lab.rate(CELL.of(arm)) for arm in best} == best
+    assert {arm: {trial.rate for trial in lab.trials(CELL.of(arm), 8)} for arm in best} == {a: {r} for a, r in best.items()}
+
+
 def test_cells_are_computed_once_and_side_by_side():
     lab, engine = lab_of("moments", "fresh")
     cells = [CELL, CELL.of("fresh"), CELL, replace(CELL, setting=SIBLING, arm="fresh"), replace(CELL, goal=300)]
@@ -244,6 +252,22 @@ def test_each_run_chooses_its_rate_by_samples_of_its_own():
     assert {trial.rate for trial in engine.asked} == set(INSIDE_GRID)
     even, odd = (made_up(Trial(MLP, "moments", 10, rate, 0, 10)).quality()[:, LOOKS.index(30)] for rate in (1e-3, 1e-2))
     np.testing.assert_allclose(found.per_run(), np.where(np.arange(10) % 2, odd, even) - 0.1)
+
+
+def test_the_samples_that_were_held_back_choose_the_rate_and_not_the_scored_examples():
+    """Where they say 1e-2 for even runs and 1e-3 for odd ones, each run is scored at that, though it is the worse one."""
+
+    class Misled(MadeUp):
+        def run(self, trials):
+            for trial in trials:
+                yield trial, made_up(replace(trial, first_run=trial.first_run + (trial.scored == "inside")))
+
+    found = Lab(Rates(), Misled()).tuned_inside(CELL, 8).per_run()
+    at_rate = {
+        rate: made_up(Trial(MLP, "moments", 10, rate, 0, 8)).quality()[:, LOOKS.index(30)] - 0.1 for rate in (1e-2, 1e-3)
+    }
+    np.testing.assert_allclose(found, np.where(np.arange(8) % 2, at_rate[1e-3], at_rate[1e-2]))
+    assert (found < np.maximum(at_rate[1e-2], at_rate[1e-3])).all()
 
 
 def test_a_rate_chosen_inside_reads_no_label_of_the_calibration_split(monkeypatch):

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from seeds import store
-from seeds.errors import SeedError, SubjectUnavailable
+from seeds.errors import SeedError, StoreError, SubjectUnavailable
+from seeds.library import card as cards
 from seeds.library import digits_cnn, digits_mlp
 from seeds.library.__main__ import main
 from seeds.library.published import seed_from_table
@@ -35,6 +36,7 @@ def test_a_card_tells_the_quality_that_is_measured(subject_name, measure):
         )
     assert one.weights_path is not None
     assert card["size_bytes"] == one.weights_path.stat().st_size
+    assert card == cards.read(one.weights_path), "it is the card of these weights"
     assert card["subject"] == subject_name
     assert card["rng_seed"] == one.rng_seed
     assert (LIBRARY.parent.parent / card["recipe"]).samefile(one.module.__file__ or "")
@@ -148,6 +150,33 @@ def test_a_table_that_is_none_is_refused(tmp_path):
         seed_from_table(path, "here")
     with pytest.raises(SeedError, match="no table of tensors"):
         seed_from_table(tmp_path / "missing.json", "here")
+
+
+@pytest.mark.parametrize(
+    ("raw", "told", "message"),
+    [
+        (b"weights", '{"sha256": "0"}', r"net\.json is of a file with SHA-256 0, .* has 9a129038d9a0"),
+        (b"weights", "{}", r"has no card that can be read \(KeyError\('sha256'\)\); train it again"),
+        (b"weights", "[1]", "has no card that can be read"),
+        (b"weights", '{"sha2', "has no card that can be read"),
+        (b"weights", None, "has no card that can be read"),
+        (None, "{}", "has no card that can be read"),
+    ],
+    ids=["of other weights", "no digest", "no object", "cut", "missing", "no weights"],
+)
+def test_a_card_that_is_not_of_its_file_is_refused(tmp_path, raw, told, message):
+    for name, content in (("net.safetensors", raw), ("net.json", told and told.encode())):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(StoreError, match=message):
+        cards.read(tmp_path / "net.safetensors")
+
+
+def test_the_cards_of_published_moments_are_of_their_files():
+    for name in ("gpt2", "bert-tiny"):
+        one = subject(name)
+        assert one.seed_path is not None
+        assert cards.read(one.seed_path) == one.card
 
 
 def test_an_unknown_subject_lists_the_choices():

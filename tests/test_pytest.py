@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +44,26 @@ def test_workers_find_the_same_figures_as_one_process(in_workers):
     assert (status, in_workers[0]) == (0, 0)
     assert len(rows(out)) == 10
     assert rows(in_workers[1]) == rows(out)
+
+
+def test_an_ordinary_run_is_not_shuffled(in_workers):
+    """pytest-randomly would name its number: without `-p randomly` the slowest subjects start first."""
+    assert "randomly" not in in_workers[1]
+
+
+@pytest.mark.parametrize(
+    ("shuffled", "order"), [(False, ["docs-bert", "gpt2", "digits-mlp"]), (True, ["gpt2", "digits-mlp", "docs-bert"])]
+)
+def test_workers_leave_a_shuffled_order_alone(pytestconfig, shuffled, order):
+    """Otherwise a run in random order would begin with the same subject each time."""
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    items = [
+        SimpleNamespace(nodeid=f"tests/test_a.py::test_row[{name}-moments]") for name in ("gpt2", "digits-mlp", "docs-bert")
+    ]
+    plugins = SimpleNamespace(hasplugin=lambda name: shuffled and name == "randomly")
+    option = SimpleNamespace(benchmark=False, claim=[], subject=[], codec=[])
+    conftest.pytest_collection_modifyitems(SimpleNamespace(workerinput={}, pluginmanager=plugins, option=option), items)
+    assert [item.nodeid.partition("[")[2].removesuffix("-moments]") for item in items] == order
 
 
 def test_a_narrowed_run_finds_the_same_figures(in_workers):

@@ -34,19 +34,31 @@ def test_no_interval_has_width_zero_and_each_holds_its_value(rows, bounded):
     assert found.low < found.value < found.high
 
 
+@pytest.mark.parametrize("correct", [0, 3, 50])
+def test_runs_that_answer_alike_are_no_further_examples(correct):
+    """Eight models that are right on the same of 50 examples say as much of other examples as one of them does."""
+    scores = (np.arange(50) < correct).astype(float)[None]
+    one, eight = (Mean(scores.repeat(runs, 0), bounds=(0.0, 1.0)).interval(0.025) for runs in (1, 8))
+    assert (eight.low, eight.high) == pytest.approx((one.low, one.high))
+
+
 def test_a_constant_cross_entropy_still_has_a_width():
     found = Mean(np.full((4, 50), 10.825)).interval(0.025)
     assert found.low < 10.825 < found.high
 
 
 def test_runs_and_examples_both_widen_the_interval():
+    """Each by Student's interval for what it varies, and both together by the root of the sum of squares."""
+    from scipy import stats
+
     rng = np.random.default_rng(0)
     examples, luck = rng.standard_normal((1, 200)), rng.standard_normal((8, 1))
     of_examples, of_runs, of_both = (
         Mean(scores).interval(0.025).half_width for scores in (examples.repeat(8, 0), luck.repeat(200, 1), examples + luck)
     )
+    expected = [stats.t.ppf(0.975, values.size - 1) * stats.sem(values.ravel()) for values in (examples, luck)]
+    assert (of_examples, of_runs) == pytest.approx(expected, rel=1e-5)
     assert of_both == pytest.approx(np.hypot(of_examples, of_runs), rel=1e-5)
-    assert min(of_examples, of_runs) > 0
 
 
 def test_nested_examples_count_through_the_means_of_runs():

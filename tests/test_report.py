@@ -11,6 +11,7 @@ import pytest
 
 from seeds import report
 from seeds.claims import PUBLISHED, SOUND, load
+from seeds.errors import StoreError
 from seeds.plot import retention_over_size
 from seeds.quantity import Counted, Interval
 from seeds.verdict import Outcome, Verdict, judge_singly
@@ -63,6 +64,25 @@ def test_an_undecided_row_says_what_it_needs_and_is_counted():
     assert lines[-1] == "1 of 2 rows are UNDECIDED"
 
 
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_row_is_on_the_page_whatever_came_out(outcome):
+    """Also in the table of the terminal; what could not be decided is as much of an answer as what could."""
+    rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[1], outcome)]
+    page = report.page(rows, CLAIMS).splitlines()
+    for row, found in zip(CLAIM.rows, (Outcome.HOLDS, outcome), strict=False):
+        assert [line for line in page if line.startswith(f"| {row.id} | **{found}** |")]
+        assert [line for line in report.table(rows, CLAIMS) if line.split()[:1] == [row.id] and found in line]
+
+
+def test_the_line_of_a_claim_counts_its_undecided_rows():
+    """One of two that hold is not all of them: not on the line, not on the page, not in the table of the README."""
+    rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[1], Outcome.UNDECIDED)]
+    assert report.claim_lines(rows)[0] == "all: UNDECIDED (1 of 2 hold)"
+    line = f"| {CLAIM.says} | {CLAIM.figure} | **UNDECIDED** | 1 of 2 hold |"
+    assert line in report.page(rows, CLAIMS).splitlines()
+    assert line in report.summary_table({CLAIM.name: rows}, CLAIMS)
+
+
 def test_every_network_of_digits_counts_as_vision():
     rows = [replace(finding(CLAIM.rows[0]), subject=name) for name in ("digits-mlp-3", "digits-cnn-04", "docs-gpt")]
     assert report.claim_lines(rows)[1:] == ["vision: HOLDS (2 of 2 hold)", "text: HOLDS (1 of 1 hold)"]
@@ -112,6 +132,30 @@ def test_the_stored_report_has_the_expected_outcomes():
     for name, claim in CLAIMS.items():
         stored = {f.row: f.outcome for f in report.read(ROOT / "reports" / f"{name}.json")}
         assert stored == {row.id: row.expected for row in claim.rows}
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"rows": [{}]}', '{"rows": 3}', ""], ids=["cut", "list", "row", "rows", "empty"]
+)
+def test_a_damaged_report_is_named_and_no_row_is_written_over_it(damage, tmp_path):
+    """It may hold rows that this run did not measure, and that someone can restore."""
+    path = tmp_path / f"{CLAIM.name}.json"
+    path.write_text(damage)
+    with pytest.raises(StoreError, match=rf"{CLAIM.name}\.json is no report of rows .*; restore it, or remove it"):
+        report.write([finding(CLAIM.rows[0])], CLAIMS, tmp_path, {})
+    assert path.read_text() == damage
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["none", report.START, report.END + report.START, f"{report.START}{report.END}{report.START}{report.END}"],
+    ids=["none", "one", "the wrong way round", "twice"],
+)
+def test_a_readme_without_its_markers_stays_as_it_is(text, tmp_path):
+    (tmp_path / "README.md").write_text(text)
+    with pytest.raises(StoreError, match="has not one <!-- verdicts --> before one <!-- end of verdicts -->; restore them"):
+        report.refresh(tmp_path / "README.md", tmp_path, CLAIMS)
+    assert (tmp_path / "README.md").read_text() == text
 
 
 @pytest.mark.parametrize("passed", [True, False])

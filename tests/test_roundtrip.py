@@ -272,14 +272,15 @@ def assert_same_moments(found: Moments, expected: Moments, relative: float) -> N
     assert found.count == expected.count
 
 
-@given(flat_weights(), st.sampled_from((1, 3, 16, 64)))
-@example(torch.tensor([3.4e38, 3.4e38, 3.4e38, -3.4e38]), 64)  # the largest deviation leaves float32, the moments do not
-@example(torch.tensor([1e-45, 0.0]), 1)
-@example(torch.tensor([1.1, -2.3, 3.7]) * 2.0**-73, 64)  # float32 squares keep three bits
-def test_moments_equal_their_definition(values, chunk):
-    """Mean and population standard deviation agree with float64, whatever the dtype and the border of the chunks."""
+@given(flat_weights(), st.sampled_from((1, 3, 16, 64)), st.sampled_from((0, moments.SMALL)))
+@example(torch.tensor([3.4e38, 3.4e38, 3.4e38, -3.4e38]), 64, 0)  # the largest deviation leaves float32, the moments do not
+@example(torch.tensor([1e-45, 0.0]), 1, 0)
+@example(torch.tensor([1.1, -2.3, 3.7]) * 2.0**-73, 64, 0)  # float32 squares keep three bits
+def test_moments_equal_their_definition(values, chunk, small):
+    """Mean and population standard deviation agree with float64, by either way, whatever the dtype and the chunks' borders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(moments, "CHUNK", chunk)
+        patch.setattr(moments, "SMALL", small)
         found = tensor_moments(values)
     # 64 sequential float32 additions err by 64 * HALF_ULP of the sum of squares, which is at most 11 variances there
     # (CANCELLATION); the square root halves, the mean adds as much again
@@ -312,11 +313,14 @@ def test_pooled_moments_are_those_of_the_concatenation(parts):
 
 
 @given(weights(kinds=("normal", "two values", "constant")), st.integers(-20, 20), rng_seeds)
-def test_moments_follow_scale_and_ignore_order(weight, exponent, rng_seed):
+def test_moments_of_the_fast_way_follow_scale_and_ignore_order(weight, exponent, rng_seed):
     """A power of two multiplies both moments; a permutation of the entries changes neither."""
-    found = tensor_moments(weight)
-    scaled = tensor_moments(weight * 2.0**exponent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moments, "SMALL", 0)
+        found = tensor_moments(weight)
+        scaled = tensor_moments(weight * 2.0**exponent)
+        order = torch.from_numpy(Draw(rng_seed, "order").permutation(weight.numel()))
+        mixed = tensor_moments(weight.reshape(-1)[order])
     expected = Moments(found.mean * 2.0**exponent, found.std * 2.0**exponent, found.count)
     assert_same_moments(scaled, expected, relative=64 * HALF_ULP)  # either side may take the second, exact pass
-    order = torch.from_numpy(Draw(rng_seed, "order").permutation(weight.numel()))
-    assert_same_moments(tensor_moments(weight.reshape(-1)[order]), found, relative=64 * HALF_ULP)
+    assert_same_moments(mixed, found, relative=64 * HALF_ULP)

@@ -71,35 +71,24 @@ def test_numbers_and_words_come_back_to_the_bit(number, name, source):
     assert all_bits(dict(entry.parts)) == all_bits(parts)
 
 
-@pytest.fixture
-def load_bytes(monkeypatch):
-    """`store.load` of bytes that never touch the disk: opening thousands of files takes most of a minute."""
-
-    def from_memory(content: bytes) -> Seed:
-        monkeypatch.setattr(store, "_read", lambda path: bytearray(content))
-        return store.load("a.safetensors")
-
-    return from_memory
-
-
 @pytest.mark.roundtrip
-def test_a_file_cut_at_any_length_is_refused(raw, load_bytes):
+def test_a_file_cut_at_any_length_is_refused(raw):
     """No beginning of a seed file is a seed file."""
-    assert all_bits(assemble(load_bytes(raw)))  # the whole of it is
+    assert all_bits(assemble(store.from_bytes(raw)))  # the whole of it is
     for length in range(len(raw)):
         with pytest.raises(StoreError, match=r"a\.safetensors"):
-            load_bytes(raw[:length])
+            store.from_bytes(raw[:length], "a.safetensors")
 
 
 @pytest.mark.roundtrip
-def test_every_flipped_bit_is_noticed(raw, load_bytes):
+def test_every_flipped_bit_is_noticed(raw):
     """Each single bit of a small file, one after the other: never a seed with other values."""
-    expected = all_bits(assemble(load_bytes(raw)))
+    expected = all_bits(assemble(store.from_bytes(raw)))
     for position in range(8 * len(raw)):
         changed = bytearray(raw)
         changed[position // 8] ^= 1 << position % 8
         try:
-            found = load_bytes(bytes(changed))
+            found = store.from_bytes(changed, "a.safetensors")
         except StoreError:
             continue
         assert all_bits(assemble(found)) == expected, f"bit {position} was not noticed"
@@ -154,7 +143,7 @@ def forged(**changes) -> bytes:
     row = ["w", [2], "float32", "moments", {"mean": 0.5, "std": 1.0}]
     header = {"format": store.FORMAT, "sha256": store.BLANK, "codec": "moments", "generator": GENERATOR, "source": ""}
     header |= {"shared": {}, "ties": {}, "tensors": [row]} | changes
-    raw = safetensors.torch.save({}, {"seed": json.dumps({k: v for k, v in header.items() if v != "absent"})})
+    raw = safetensors.torch.save({}, {"seed": store.JSON.encode({k: v for k, v in header.items() if v != "absent"})})
     return raw.replace(store.BLANK.encode(), hashlib.sha256(raw).hexdigest().encode(), 1)
 
 
@@ -168,8 +157,8 @@ def test_a_header_written_by_hand_is_read(tmp_path):
     ("changes", "told"),
     [
         ({"format": "seed/2"}, "'seed/2'.*reads 'seed/1'"),
-        ({"format": 1}, "reads 'seed/1'"),
-        ({"tensors": "absent"}, "tensors"),
+        ({"format": 1}, "is no seed file"),
+        ({"tensors": "absent"}, "not spelled as it would be"),
         ({"tensors": 5}, ""),
         ({"tensors": [["w"]]}, ""),
         ({"tensors": [["w", [2], "float32", "svd", {}]]}, "needs the codec 'svd'; known: exact"),
@@ -182,7 +171,7 @@ def test_a_header_written_by_hand_is_read(tmp_path):
         ({"tensors": [["w", [2], "float32", "moments", {"mean": 1e39}]]}, "1e.39 is no float32 number"),
         ({"tensors": [["w", [2], "float32", "moments", {"mean": 10**400}]]}, "is no float32 number"),
         ({"shared": []}, ""),
-        ({"codec": "absent"}, "codec"),
+        ({"codec": "absent"}, "not spelled as it would be"),
     ],
     ids=lambda value: json.dumps(value)[:60] if isinstance(value, dict) else "",
 )

@@ -15,7 +15,7 @@ import torch
 from seeds.budget import LOOKS, TUNING_RUNS
 from seeds.errors import SubjectUnavailable
 from seeds.finetune import Curves, Lesson
-from seeds.trial import IMAGE_BATCH, Setting, Trial, prepare, run_trial
+from seeds.trial import IMAGE_BATCH, Setting, Trial, prepare, run_trial, starts
 
 MLP, TRANSFER = Setting("digits-mlp"), Setting("digits-mlp-04", transfer=True)
 TRIAL = Trial(MLP, "moments", samples=25, rate=3e-3, first_run=0, runs=8, looks=(0, 1, 5))
@@ -66,6 +66,22 @@ def test_a_rate_chosen_inside_holds_back_a_fifth_that_is_not_trained_on(samples)
         assert asked.total() == samples // 5
         assert asked + learned == Counter(row.numpy().tobytes() for row in all_of_them.labelled.inputs)
         assert lesson.test.split == "digits/labelled"
+
+
+@pytest.mark.parametrize("subject_name", ["digits-mlp", "digits-cnn"])
+def test_every_run_has_fresh_weights_of_its_own(subject_name):
+    """Runs that are judged and runs of sweeps: the first layers are alike by no more than chance, five deviations."""
+    runs = (*range(4), TUNING_RUNS, TUNING_RUNS + 1)
+    models = [starts(Setting(subject_name), "fresh", range(run, run + 1))[0][0] for run in runs]
+    rows = np.stack([next(model.parameters()).detach().flatten().numpy() for model in models])
+    assert np.abs(np.corrcoef(rows) - np.eye(len(rows))).max() < 5 / np.sqrt(rows.shape[1])
+
+
+def test_fresh_weights_know_nothing_and_trained_ones_do():
+    """Of ten classes, before any fine-tuning; each run of the original is the same network."""
+    fresh, original = (run_trial(replace(TRIAL, arm=arm, looks=(0,))).quality()[:, 0] for arm in ("fresh", "original"))
+    assert fresh.max() < 0.3
+    assert original.min() == original.max() > 0.9
 
 
 def test_a_trial_gives_the_same_bits_twice():

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from seeds.store import write_whole
+from seeds.file import write_whole
 
 
 @dataclass(frozen=True, slots=True)

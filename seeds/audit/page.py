@@ -22,8 +22,8 @@ from seeds.audit.findings import (
 from seeds.audit.heads import Heads, extreme
 from seeds.audit.slices import TOKENS
 from seeds.claims import PUBLISHED, SOUND, Claim
+from seeds.file import alone, write_whole
 from seeds.report import Finding
-from seeds.store import write_whole
 
 HEAD: str = """\
 # The report's protocol, fault by fault
@@ -81,20 +81,21 @@ def write(found: Iterable[AuditFinding], verdicts: Path, claims: Mapping[str, Cl
     Args:
         verdicts: folder of the claims' JSON files.
     """
-    written = findings.add(found, folder)
-    every = findings.read_all(folder)
-    drawings = {
-        "heads": (plot.spikes, of_kind(every, HeadsFinding)),
-        "ledger": (plot.shares, of_kind(every, LedgerFinding)),
-        "pads": (plot.pads, of_kind(every, PadsFinding)),
-    }
-    for name, (draw, stored) in drawings.items():
-        if stored:
-            written.append(folder / f"{name}.svg")
-            write_whole(written[-1], draw(stored))
-    audited = {name: report.read(verdicts / f"{name}.json") for name in claims if name.startswith(PREFIX)}
-    written.append(folder / "README.md")
-    write_whole(written[-1], page(every, audited, claims).encode())
+    with alone(folder):
+        written = findings.add(found, folder)
+        every = findings.read_all(folder)
+        drawings = {
+            "heads": (plot.spikes, of_kind(every, HeadsFinding)),
+            "ledger": (plot.shares, of_kind(every, LedgerFinding)),
+            "pads": (plot.pads, of_kind(every, PadsFinding)),
+        }
+        for name, (draw, stored) in drawings.items():
+            if stored:
+                written.append(folder / f"{name}.svg")
+                write_whole(written[-1], draw(stored))
+        audited = {name: report.read(verdicts / f"{name}.json") for name in claims if name.startswith(PREFIX)}
+        written.append(folder / "README.md")
+        write_whole(written[-1], page(every, audited, claims).encode())
     return written
 
 

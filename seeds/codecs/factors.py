@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeds.codecs.codec import Codec, as_rows, float32
+from seeds.codecs.codec import Codec, as_rows, float32, require, sides
 from seeds.draw import Draw
 from seeds.errors import SeedError
 from seeds.moments import require_finite
@@ -29,6 +29,7 @@ class PcaCodec(Codec):
     """Keeps row mean, the leading components and their scores; with noise, also the spread of the rest."""
 
     name, forms = "pca", "pca:K or pca:K+noise with K >= 1"
+    working_bytes = 24
 
     def __init__(self, argument: str | None, noise: bool) -> None:
         self.rank = int(argument or "")
@@ -51,6 +52,13 @@ class PcaCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        units, features = sides(shape)
+        rank = len(parts["components"])
+        if not 1 <= rank <= min(units, features):
+            raise ValueError(f"{rank} components; allowed: 1 to {min(units, features)}")
+        sizes = {"mean": (features,), "components": (rank, features), "scores": (units, rank)}
+        sizes |= {"residual_std": ()} if "residual_std" in parts else {}
+        require(parts, {name: (torch.float32, size) for name, size in sizes.items()})
         # exact in float64 whatever the order of summation: see seeds.pca
         value = (parts["scores"].double() @ parts["components"].double()).add_(parts["mean"].double()).float()
         if "residual_std" in parts:
@@ -65,6 +73,7 @@ class SpectrumCodec(Codec):
     """
 
     name, forms = "spectrum", "spectrum"
+    working_bytes = 64
 
     def encode(self, weight: Tensor) -> tuple[Parts, float | None]:
         require_finite(weight)
@@ -73,10 +82,9 @@ class SpectrumCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        units, features = sides(shape)
+        require(parts, {"singular_values": (torch.float32, (min(units, features),))})
         values = parts["singular_values"].double()  # (rank,)
-        units, features = shape[0], math.prod(shape[1:])
-        if len(values) != min(units, features):
-            raise ValueError(f"{len(values)} singular values, not {min(units, features)}")
         normal = draw.normal((units + features, len(values)), 0.0, 1.0)
         left, right = (torch.from_numpy(orthonormal(part)) for part in (normal[:units], normal[units:]))
         return exact_product(left * values, right.T).float().reshape(shape)
@@ -91,6 +99,7 @@ class CovarianceCodec(Codec):
     """
 
     name, forms = "covariance", "covariance"
+    working_bytes = 64
 
     def encode(self, weight: Tensor) -> tuple[Parts, float | None]:
         require_finite(weight)
@@ -106,6 +115,10 @@ class CovarianceCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        units, features = sides(shape)
+        sizes = {"mean": (features,), "rows": (units,), "columns": (features,)}
+        sizes |= {name: (*sizes[name], min(units, features)) for name in ("rows", "columns") if parts[name].ndim == 2}
+        require(parts, {name: (torch.float32, size) for name, size in sizes.items()})
         between_rows, between_columns = parts["rows"].double(), parts["columns"].double()
         inner = between_rows.shape[-1], between_columns.shape[-1]  # a factor (side,) stands for a diagonal (side, side)
         value = torch.from_numpy(draw.normal(inner, 0.0, 1.0)).double()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seeds.codecs.codec import Codec
+from seeds.codecs.codec import Codec, require
 from seeds.draw import Draw
 from seeds.moments import Moments, pooled, tensor_moments
 from seeds.seed import Parts
@@ -33,6 +33,7 @@ class MomentsCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        require(parts, {"mean": (torch.float32, ()), "std": (torch.float32, ())})
         mean, std = parts["mean"].item(), parts["std"].item()
         if std < 0:
             raise ValueError(f"std {std:g} is negative")

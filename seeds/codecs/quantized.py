@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeds.codecs.codec import Codec, as_rows, float32
+from seeds.codecs.codec import Codec, as_rows, float32, require, sides
 from seeds.draw import Draw
 from seeds.errors import SeedError
 from seeds.moments import CHUNK, require_finite
@@ -41,6 +41,7 @@ class Float16Codec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        require(parts, {"halves": (torch.float16, (math.prod(shape),))})
         return parts["halves"].float().reshape(shape)
 
 
@@ -57,6 +58,8 @@ class Int8Codec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
+        units, features = sides(shape)
+        require(parts, {"levels": (torch.int8, (units, features)), "scales": (torch.float32, (units,))})
         return from_levels(parts["levels"], parts["scales"], shape)
 
 
@@ -77,7 +80,10 @@ class Int4Codec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
-        return from_levels(unpacked(parts["levels"], math.prod(shape)), parts["scales"], shape)
+        units, features = sides(shape)
+        count = units * features
+        require(parts, {"levels": (torch.uint8, (-(-count // 2),)), "scales": (torch.float32, (units,))})
+        return from_levels(unpacked(parts["levels"], count), parts["scales"], shape)
 
 
 def row_levels(weight: Tensor, largest: int) -> tuple[Tensor, Tensor]:
@@ -123,13 +129,7 @@ def rounded_up(steps: Tensor) -> Tensor:
 
 
 def from_levels(levels: Tensor, scales: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Levels times the scale of their row, in float32.
-
-    Raises:
-        ValueError: the parts are of another kind or number than `shape` asks for.
-    """
-    if levels.dtype != torch.int8 or scales.shape != shape[:1]:
-        raise ValueError(f"levels of {levels.dtype} and scales {tuple(scales.shape)}, not int8 and {shape[:1]}")
+    """Levels times the scale of their row, in float32."""
     return levels.reshape(shape[0], -1).float().mul_(scales[:, None]).reshape(shape)
 
 
@@ -143,7 +143,5 @@ def packed(levels: Tensor) -> Tensor:
 
 def unpacked(pairs: Tensor, count: int) -> Tensor:
     """The levels that `packed` made bytes of: (count,) int8."""
-    if pairs.dtype != torch.uint8 or pairs.shape != (-(-count // 2),):
-        raise ValueError(f"{count} levels do not lie in {tuple(pairs.shape)} of {pairs.dtype}")
     halves = torch.stack((pairs & 15, pairs >> 4), 1).reshape(-1)[:count]
     return (halves ^ 8).view(torch.int8) - 8  # the sign lies in the highest of four bits

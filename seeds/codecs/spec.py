@@ -3,6 +3,7 @@
 subject -> [extract] -> Seed -> store -> [assemble] -> evaluate -> verdict
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from seeds.codecs.moments import MOMENTS
 from seeds.codecs.values import EXACT
 from seeds.draw import Draw
 from seeds.errors import SeedError
+from seeds.moments import require_finite
 from seeds.seed import Entry, Parts
 
 
@@ -66,16 +68,30 @@ def decode(entry: Entry, shared: Parts, draw: Draw) -> Tensor:
     """
     parts = entry.parts or shared
     try:
-        value = REGISTRY[entry.method].decode(parts, entry.shape, draw)
+        value = _cast(REGISTRY[entry.method].decode(parts, entry.shape, draw), getattr(torch, entry.dtype), parts)
     except SeedError as error:
         raise SeedError(f"tensor {entry.name!r}: {error}") from None
     except (LookupError, RuntimeError, ValueError) as error:
         sizes = {name: tuple(part.shape) for name, part in parts.items()} or "none"
         raise SeedError(f"tensor {entry.name!r}: parts {sizes} do not make {entry.method} {entry.shape}: {error}") from None
-    dtype = getattr(torch, entry.dtype)
-    if dtype.is_floating_point:
-        largest = min(torch.finfo(dtype).max, torch.finfo(value.dtype).max)
-        if value.numel() and not max(abs(end.item()) for end in torch.aminmax(value)) <= largest:  # a clamp copies all
-            value = value.clamp(-largest, largest)
-        value = value.to(dtype)
+    if tuple(value.shape) != entry.shape:
+        raise SeedError(f"tensor {entry.name!r}: {entry.method} made {tuple(value.shape)}, not {entry.shape}")
     return value
+
+
+def _cast(value: Tensor, dtype: torch.dtype, parts: Parts) -> Tensor:
+    """Floats to the nearest of `dtype` and within its range; other values are what they are."""
+    if not dtype.is_floating_point or not value.is_floating_point():
+        if value.dtype != dtype:
+            raise ValueError(f"they are {value.dtype}, not {dtype}")
+        return value
+    largest = min(torch.finfo(dtype).max, torch.finfo(value.dtype).max)
+    ends = [end.item() for end in torch.aminmax(value)] if value.numel() else [0.0]
+    if not all(map(math.isfinite, ends)):
+        for part in parts.values():
+            require_finite(part)
+        if any(map(math.isnan, ends)):
+            raise ValueError("their values overflow to NaN")
+    if not max(map(abs, ends)) <= largest:  # a clamp copies all
+        value = value.clamp(-largest, largest)
+    return value.to(dtype)

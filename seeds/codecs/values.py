@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seeds.codecs.codec import Codec, as_rows, float32
+from seeds.codecs.codec import Codec, as_rows, float32, require, sides
 from seeds.draw import Draw
 from seeds.moments import require_finite
 from seeds.seed import Parts
@@ -29,7 +29,9 @@ class Exact(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
-        return parts["values"].reshape(shape).clone()
+        values = parts["values"]
+        require(parts, {"values": (values.dtype, (math.prod(shape),))})
+        return values.reshape(shape).clone()
 
 
 class PermutedCodec(Codec):
@@ -45,6 +47,7 @@ class PermutedCodec(Codec):
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
         values = parts["sorted"]
+        require(parts, {"sorted": (values.dtype, (math.prod(shape),))})
         return values[torch.from_numpy(draw.permutation(values.numel()))].reshape(shape)
 
 
@@ -69,11 +72,11 @@ class SignsCodec(Codec):
 
     @staticmethod
     def decode(parts: Parts, shape: tuple[int, ...], draw: Draw) -> Tensor:
-        signs, count = parts["signs"], math.prod(shape)
-        if signs.dtype != torch.uint8 or signs.numel() != -(-count // 8):
-            raise ValueError(f"{count} signs do not lie in {signs.numel()} values of {signs.dtype}")
-        plus = torch.from_numpy(np.unpackbits(signs.numpy(), count=count)).reshape(shape[0], -1)  # (units, features)
-        magnitudes = parts["norms"].double() / math.sqrt(plus.shape[1])  # (units,)
+        units, features = sides(shape)
+        count = units * features
+        require(parts, {"signs": (torch.uint8, (-(-count // 8),)), "norms": (torch.float32, (units,))})
+        plus = torch.from_numpy(np.unpackbits(parts["signs"].numpy(), count=count)).reshape(units, features)
+        magnitudes = parts["norms"].double() / math.sqrt(features)  # (units,)
         return torch.where(plus.bool(), magnitudes[:, None], -magnitudes[:, None]).float().reshape(shape)
 
 

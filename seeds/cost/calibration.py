@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from seeds.cost.delivery import DELIVERIES, Delivery, lesson, opened, packed, tuned
 from seeds.cost.timing import REPEATS, Timed
 from seeds.errors import StoreError
-from seeds.store import write_whole
+from seeds.file import alone, write_whole
 from seeds.subject import Subject, one_thread
 from seeds.wire.download import HEADER_BYTES, download
 from seeds.wire.link import Link
@@ -60,6 +61,8 @@ Calibration = dict[str, Parts]  # by delivery
 def calibrated(one: Subject, samples: int, path: Path, again: bool = False) -> Calibration:
     """The calibration of a subject with so many labelled samples: from the file if it is of this machine, else measured.
 
+    Seconds that the file does not take are told of on stderr, and are as good.
+
     Args:
         samples: labelled samples; 0 where nothing is fine-tuned.
         path: the file, which holds the calibrations of one machine: those of another one are replaced.
@@ -75,7 +78,10 @@ def calibrated(one: Subject, samples: int, path: Path, again: bool = False) -> C
     if set(stored.get(key, ())) == set(DELIVERIES):
         return stored[key]
     found = measured(one, samples)
-    write(path, read(path) | {key: found})
+    try:
+        write(path, {key: found})
+    except StoreError as error:
+        print(f"note: {error}; what was measured is used, and not kept", file=sys.stderr)
     return found
 
 
@@ -189,11 +195,16 @@ def read(path: Path) -> dict[str, Calibration]:
 
 
 def write(path: Path, found: dict[str, Calibration]) -> None:
-    """Writes all calibrations, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {key: {name: to_row(parts) for name, parts in of.items()} for key, of in found.items()}
-    content = {"format": FORMAT, "machine": machine(), "calibrations": rows}
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    """Adds calibrations to the file; those of the same key are replaced, and so are all of another machine.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    with alone(path.parent):
+        every = read(path) | found
+        rows = {key: {name: to_row(parts) for name, parts in of.items()} for key, of in every.items()}
+        content = {"format": FORMAT, "machine": machine(), "calibrations": rows}
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def to_row(parts: Parts) -> dict:

@@ -19,11 +19,11 @@ import numpy as np
 from seeds.catchup import staying
 from seeds.cost.delivery import Delivery
 from seeds.errors import SubjectUnavailable
+from seeds.file import alone, write_whole
 from seeds.finetune import Curves
 from seeds.lab import Cell, Lab, above_chance, joined
 from seeds.measure import ORIGINAL
 from seeds.quantity import Interval, Mean, PairedRatio
-from seeds.store import write_whole
 from seeds.subject import Subject
 from seeds.trial import Setting, Trial, run_trial
 
@@ -149,9 +149,10 @@ def read(path: Path = FILE) -> list[Expectation]:
 
 def write(fresh: Iterable[Expectation], path: Path = FILE) -> None:
     """Adds expectations to the file, a line each; those of the same subject, delivery and samples are replaced."""
-    merged = {_key(one): one for one in (*read(path), *fresh)}
-    lines = [json.dumps(asdict(merged[key])) for key in sorted(merged)]
-    write_whole(path, ('{"expectations": [\n' + ",\n".join(lines) + "\n]}\n").encode())
+    with alone(path.parent):
+        merged = {_key(one): one for one in (*read(path), *fresh)}
+        lines = [json.dumps(asdict(merged[key])) for key in sorted(merged)]
+        write_whole(path, ('{"expectations": [\n' + ",\n".join(lines) + "\n]}\n").encode())
 
 
 def _key(one: Expectation) -> tuple[str, str, int]:

@@ -14,8 +14,8 @@ from seeds.cost.advice import seconds
 from seeds.cost.arrival import LATENCY_S, SPEEDS, TARGETS, break_even_bps, median, trained
 from seeds.cost.race import Entrant
 from seeds.cost.record import Record, Standing
+from seeds.file import alone, write_whole
 from seeds.quantity import Interval
-from seeds.store import write_whole
 
 WEIGHTS = "original"
 RACE = "race-"  # begins the names of files that are no records of benchmarks
@@ -24,6 +24,11 @@ COMPARED = ("original", "int8", "int4")  # deliveries that a seed has to beat
 
 def write(folder: Path) -> list[Path]:
     """Draws the plots and writes the page, from every JSON file in the folder."""
+    with alone(folder):
+        return _write(folder)
+
+
+def _write(folder: Path) -> list[Path]:
     races = {path.stem.removeprefix(RACE): race.read(path) for path in sorted(folder.glob(f"{RACE}*.json"))}
     records = [one for path in sorted(folder.glob("*.json")) if not path.name.startswith(RACE) for one in record.read(path)]
     written = []

@@ -16,8 +16,8 @@ from seeds.cost.arrival import LATENCY_S, median, trained
 from seeds.cost.calibration import Parts, from_row, to_row
 from seeds.cost.delivery import DELIVERIES
 from seeds.cost.expectation import Expectation, expected
+from seeds.file import alone, write_whole
 from seeds.quantity import Interval
-from seeds.store import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +85,18 @@ def from_plain(row: dict) -> Entrant:
 
 def write(fresh: Iterable[Entrant], folder: Path) -> list[Path]:
     """Writes one JSON file per subject; deliveries that did not race now keep what was stored."""
-    folder.mkdir(parents=True, exist_ok=True)
     by_subject: dict[str, dict[str, Entrant]] = {}
     for one in fresh:
         by_subject.setdefault(one.subject, {})[one.delivery] = one
     written = []
-    for name, entrants in by_subject.items():
-        path = folder / f"race-{name}.json"
-        merged = {one.delivery: one for one in read(path)} | entrants
-        ordered = [merged[delivery] for delivery in DELIVERIES if delivery in merged]
-        content = {"subject": name, "latency_s": LATENCY_S, "entrants": [to_plain(one) for one in ordered]}
-        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-        written.append(path)
+    with alone(folder):
+        for name, entrants in by_subject.items():
+            path = folder / f"race-{name}.json"
+            merged = {one.delivery: one for one in read(path)} | entrants
+            ordered = [merged[delivery] for delivery in DELIVERIES if delivery in merged]
+            content = {"subject": name, "latency_s": LATENCY_S, "entrants": [to_plain(one) for one in ordered]}
+            write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+            written.append(path)
     return written
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from seeds.store import write_whole
+from seeds.file import alone, write_whole
 
 ABOUT_PEERS = ("against", "at_most")
 
@@ -100,17 +100,17 @@ def write(fresh: Iterable[Record], folder: Path, environment: Mapping[str, str],
     Args:
         whole: whether every benchmark was run: then those that were not are gone, and leave.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     groups: dict[str, dict[str, Record]] = {}
     for one in fresh:
         groups.setdefault(one.group, {})[one.name] = one
     written = []
-    for group, by_name in groups.items():
-        path = folder / f"{file_stem(group)}.json"
-        merged = ({} if whole else {one.name: one for one in read(path)}) | by_name
-        content = {"group": group, "environment": dict(environment), "records": [asdict(one) for one in merged.values()]}
-        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
-        written.append(path)
+    with alone(folder):
+        for group, by_name in groups.items():
+            path = folder / f"{file_stem(group)}.json"
+            merged = ({} if whole else {one.name: one for one in read(path)}) | by_name
+            content = {"group": group, "environment": dict(environment), "records": [asdict(one) for one in merged.values()]}
+            write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+            written.append(path)
     return written
 
 

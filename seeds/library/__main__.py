@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import platform
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +13,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from seeds.errors import SeedError, SubjectUnavailable
+from seeds.errors import SeedError, StoreError, SubjectUnavailable
+from seeds.file import alone, write_whole
+from seeds.library import card
 from seeds.quantity import Mean, stack
-from seeds.store import save, write_whole
+from seeds.store import to_bytes
 from seeds.subject import LIBRARY, SUBJECTS, Subject, evaluate, one_thread, subject
 
 VERSIONS = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas", "networkx", "sympy")
@@ -30,10 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     one_thread()
     try:
+        _require_folder(options.into)
         if options.name == "docs-corpus":
-            from seeds.library.docs_corpus import train
-
-            train(options.into / "docs_tokenizer.json", options.into / "docs_shingles.safetensors")
+            _corpus(options.into)
         elif subject(options.name).body:
             _publish(subject(options.name), options.table, options.into)
         else:
@@ -45,33 +48,54 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(one: Subject, folder: Path, rng_seed: int) -> None:
-    from safetensors.torch import save_model
+def _require_folder(folder: Path) -> None:
+    """Refuses before hours of training what would be refused after them."""
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise StoreError(f"cannot write to {folder}: it has to be a folder that is there and may be written")
 
+
+def _corpus(folder: Path) -> None:
+    """Both files are made elsewhere, since a tokenizer does not save itself whole or not at all."""
+    from seeds.library.docs_corpus import train
+
+    names = ("docs_shingles.safetensors", "docs_tokenizer.json")
+    with tempfile.TemporaryDirectory(prefix="seeds-") as scratch:
+        train(Path(scratch) / names[1], Path(scratch) / names[0])
+        with alone(folder):
+            for name in names:
+                write_whole(folder / name, (Path(scratch) / name).read_bytes())
+
+
+def _train(one: Subject, folder: Path, rng_seed: int) -> None:
     started = time.perf_counter()
     model = one.module.train(rng_seed) if one.task_name.startswith("digits") else one.module.train()
     elapsed_s = time.perf_counter() - started
-    scratch = folder / f".{one.stem}.safetensors"
-    save_model(model, str(scratch))
-    write_whole(folder / f"{one.stem}.safetensors", scratch.read_bytes())
-    scratch.unlink()
-    _record(one, model, folder, rng_seed, elapsed_s)
+    told = card.write(_measured(one, model, rng_seed, elapsed_s), _packed(model), folder / f"{one.stem}.safetensors")
+    print(json.dumps(told, indent=1))
 
 
-def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed_s: float) -> None:
-    """Measures a trained network and writes its card."""
+def _packed(model: nn.Module) -> bytes:
+    """The content of the model's file; safetensors knows which names share a tensor only when it writes to a place."""
+    from safetensors.torch import save_model
+
+    with tempfile.TemporaryDirectory(prefix="seeds-") as scratch:
+        save_model(model, f"{scratch}/model.safetensors")
+        return Path(scratch, "model.safetensors").read_bytes()
+
+
+def _measured(one: Subject, model: nn.Module, rng_seed: int, elapsed_s: float) -> dict:
+    """What the card says of a trained network."""
     found = evaluate(model.eval(), one.forward, one.task)
     if found.correct is not None:
         quality = Mean(stack([found.correct]), bounds=(0.0, 1.0), random=False).interval(LEVEL)
     else:
         quality = Mean(stack([found.nats]), weights=found.weights, random=False).interval(LEVEL)
-    card = {
+    return {
         "subject": one.name,
         "recipe": f"seeds/library/{one.recipe or one.stem}.py",
         "says": (one.module.__doc__ or "").splitlines()[0],
         "task": f"{one.task_name}: {one.task.says}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "size_bytes": (folder / f"{one.stem}.safetensors").stat().st_size,
         "test_examples": len(found.nats),
         "quality": "accuracy" if found.correct is not None else "nats per token",
         "value": round(quality.value, 4),
@@ -81,8 +105,6 @@ def _record(one: Subject, model: nn.Module, folder: Path, rng_seed: int, elapsed
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         "threads": torch.get_num_threads(),
     }
-    write_whole(folder / f"{one.stem}.json", (json.dumps(card, indent=1) + "\n").encode())
-    print(json.dumps(card, indent=1))
 
 
 def _publish(one: Subject, table: Path | None, folder: Path) -> None:
@@ -91,19 +113,16 @@ def _publish(one: Subject, table: Path | None, folder: Path) -> None:
     if table is None:
         raise SubjectUnavailable(f"{one.name} is made from published figures; name their JSON file with --table")
     seed = seed_from_table(table, one.module.SOURCE)
-    size = save(seed, folder / f"{one.stem}.seed.safetensors")
-    card = {
+    said = {
         "subject": one.name,
         "recipe": f"seeds/library/{one.recipe or one.stem}.py",
         "says": (one.module.__doc__ or "").splitlines()[0],
         "source": one.module.SOURCE,
         "parameters": seed.parameters,
         "tensors": len(seed.entries),
-        "size_bytes": size,
         "weights": "not part of this package",
     }
-    write_whole(folder / f"{one.stem}.json", (json.dumps(card, indent=1) + "\n").encode())
-    print(json.dumps(card, indent=1))
+    print(json.dumps(card.write(said, to_bytes(seed), folder / f"{one.stem}.seed.safetensors"), indent=1))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import safetensors.numpy
 
 from seeds.data import TOKENIZER, TRAINING_SHINGLES, docs_training_texts
 from seeds.duplicates import Shingles
-from seeds.store import write_whole
+from seeds.file import write_whole
 
 VOCABULARY = 2048
 SPECIAL = ["<pad>", "<start>", "<mask>"]
