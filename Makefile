@@ -30,7 +30,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup zeroshot finetune audit cost roundtrip test benchmark report lint types matrix clean
+.PHONY: help setup zeroshot finetune audit cost roundtrip test benchmark report fuzz faults mutants flaky matrix lint types clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
@@ -60,6 +60,22 @@ benchmark: $(VENV)/.test  ## fine-tune or download, and the speed of each stage;
 report: $(VENV)/.test  ## judge all claims and write reports/
 	$(BIN)/pytest -m "zeroshot or finetune or audit or cost" -n $(JOBS) --report $(ARGS)
 
+fuzz: $(VENV)/.test  ## 120,000 mutated seed files: each refused or harmless; ARGS="--files N"
+	$(BIN)/python -m tests.campaigns.fuzz --jobs $(JOBS) $(ARGS)
+
+faults: $(VENV)/.test  ## kill -9 at random points of reports, builds and fine-tuning; ARGS="--kills N"
+	$(BIN)/python -m tests.campaigns.faults $(ARGS)
+
+mutants: $(VENV)/.test  ## named faults put into the product, each to be found by its tests; ARGS="NAME ..." picks
+	$(BIN)/python -m tests.campaigns.mutants --jobs $(JOBS) $(ARGS)
+
+flaky: $(VENV)/.test  ## zeroshot and roundtrip 20 times in random order: the same verdicts; ARGS="--times N"
+	$(BIN)/python -m tests.campaigns.flaky --jobs $(JOBS) $(ARGS)
+
+matrix: $(VENV)/.dev  ## tox: lint, types, other versions of torch and the rest, compared; ARGS="-e pin,lowest,newest" picks
+	$(BIN)/tox $(ARGS)
+	$(BIN)/python -m tests.campaigns.matrix
+
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,8 +83,6 @@ lint: $(VENV)/.dev  ## ruff: rules and format
 types: $(VENV)/.dev  ## pyright
 	$(BIN)/pyright
 
-matrix: $(VENV)/.dev  ## tox: lint, types, every torch and transformers; ARGS="-e py311-torch213-tf4" picks
-	$(BIN)/tox $(ARGS)
 
 setup: $(VENV)/.test  ## only set up .venv
 
