@@ -25,18 +25,18 @@ def require_sound(seed: Seed) -> None:
         SeedError: says what does not hold.
     """
     names = [entry.name for entry in seed.entries]
-    texts = [*names, *seed.ties, seed.codec, seed.source]
-    if not all(type(text) is str for text in texts):
-        raise SeedError(f"names, codec and source are text, not {next(t for t in texts if type(t) is not str)!r:.200}")
     try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        raise SeedError("names, codec or source hold half a character, which UTF-8 lacks") from None
+        "".join([seed.codec, seed.source, *names, *seed.ties]).encode()
+    except (TypeError, UnicodeEncodeError) as error:  # no text, or half a character
+        raise SeedError(f"names, codec and source are text that UTF-8 can hold: {error!s:.200}") from None
     held = set(names)
     if "" in held or len(held) != len(names):
         raise SeedError("a tensor's name is empty, or that of another one")
     if "" in seed.ties or not held.isdisjoint(seed.ties) or not held.issuperset(seed.ties.values()):
         raise SeedError(f"ties to tensors that are not there, or of such as are: {dict(seed.ties)!r:.200}")
+    for parts in (seed.shared, *(entry.parts for entry in seed.entries)):
+        if any("/" in part for part in parts):
+            raise SeedError(f"a part of {list(parts)} has a slash, which ends the name of a tensor")
     for entry in seed.entries:
         _require_tensor(entry)
 
@@ -56,8 +56,6 @@ def _require_tensor(entry: Entry) -> None:
         extent *= side or 1
     if len(entry.shape) > MOST_SIDES or extent >= LARGEST_TENSOR:
         raise SeedError(f"tensor {entry.name!r} has shape {entry.shape!r:.200}, more than can be addressed")
-    if not all("/" not in part for part in entry.parts):
-        raise SeedError(f"tensor {entry.name!r} has parts {list(entry.parts)}; a slash ends the tensor's name")
     captured = entry.captured_energy
     if captured is not None and not (isinstance(captured, float) and 0 <= captured <= 1):
         raise SeedError(f"tensor {entry.name!r} has captured energy {captured!r:.200}; allowed: 0 to 1")

@@ -71,7 +71,7 @@ def test_every_codec_has_golden_bits():
     assert {codec.partition(":")[0] for codec in GOLDEN["small"]} == set(REGISTRY)
 
 
-def test_two_threads_in_this_process_change_no_bit():
+def test_two_threads_of_this_process_find_the_golden_bits():
     """Of sizes that torch divides among them."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -82,7 +82,7 @@ def test_two_threads_in_this_process_change_no_bit():
 
 
 @pytest.mark.parametrize("settings", MACHINES.values(), ids=list(MACHINES))
-def test_another_machine_finds_the_same_bits(settings, tmp_path):
+def test_another_machine_finds_the_golden_bits(settings, tmp_path):
     """Another process on what settings leave of this CPU: golden bits, and seeds that agree to 2**-18 where sums differ."""
     settings = settings | {"NPY_DISABLE_CPU_FEATURES": " ".join(features()), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tmp_path)]

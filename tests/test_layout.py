@@ -104,6 +104,14 @@ WRONG = {
     "one offset": ROW | {"data_offsets": [0]},
     "offsets that are words": ROW | {"data_offsets": ["0", "8"]},
     "no row": 5,
+    "a side that numpy reads as what fits": ROW | {"shape": [-1]},
+    "a side that is true": {"dtype": "F32", "shape": [True, 2], "data_offsets": [0, 8]},
+    "an offset that is false": ROW | {"data_offsets": [False, 8]},
+    "keys in another order": dict(reversed(ROW.items())),
+    "another key": ROW | {"more": 1},
+    "bytes that no tensor has": ROW | {"shape": [1], "data_offsets": [0, 4]},
+    "a gap before it": ROW | {"shape": [1], "data_offsets": [4, 8]},
+    "too many sides": ROW | {"shape": [1] * 65 + [2]},
 }
 
 
@@ -114,3 +122,29 @@ def test_a_header_that_does_not_describe_the_content_is_refused(wrong):
     assert layout.tensors(raw, {"w": ROW})["w"].tolist() == [0.0, 0.0]
     with pytest.raises((KeyError, TypeError, ValueError, RuntimeError)):
         layout.tensors(raw, {"w": wrong})
+
+
+HALF = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+OTHER = HALF | {"data_offsets": [4, 8]}
+SIXTEEN = {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"b": HALF, "a": OTHER}, {"a": SIXTEEN, "b": OTHER}, {"a": HALF, "b": HALF}], ids=["names", "dtypes", "one place"]
+)
+def test_tensors_in_another_order_or_in_one_place_are_refused(wrong):
+    """By dtype and then by name, each behind the one before; a file has one order."""
+    raw = bytearray((8).to_bytes(8, "little") + b" " * 8 + bytes(8))
+    assert set(layout.tensors(raw, {"a": HALF, "b": OTHER})) == {"a", "b"}
+    with pytest.raises(ValueError, match=r"would be|from 0 to 4"):
+        layout.tensors(raw, wrong)
+
+
+def test_a_bool_is_true_or_false():
+    """torch would take any byte for a bool, and tell different things of it."""
+    row = {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}
+    raw = bytearray((8).to_bytes(8, "little") + b" " * 8 + b"\0\1")
+    assert layout.tensors(raw, {"w": row})["w"].tolist() == [False, True]
+    raw[-1] = 2
+    with pytest.raises(ValueError, match="neither true nor false"):
+        layout.tensors(raw, {"w": row})

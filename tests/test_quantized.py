@@ -20,7 +20,7 @@ from seeds.codecs.quantized import packed, row_levels, unpacked
 from seeds.errors import SeedError
 from seeds.extract import extract
 from seeds.seed import Entry, Seed
-from tests.strategies import FLOATS, all_bits, bits, flat_weights, states, weights
+from tests.strategies import FLOATS, bits, flat_weights, states, weights
 
 pytestmark = pytest.mark.roundtrip
 
@@ -112,16 +112,6 @@ def test_a_seed_of_an_assembled_seed_is_the_same_seed(codec, state):
     seed = extract(state, codec.name)
     again = extract(assemble(seed), codec.name)
     assert store.to_bytes(again) == store.to_bytes(seed)
-
-
-@by_rows
-@given(weights())
-@example(DENORMAL)
-def test_any_matrix_is_its_own_seed_after_one_round(codec, weight):
-    """The same for matrices that break naive arithmetic."""
-    made, scales = decoded(codec, weight)
-    again, same = decoded(codec, made)
-    assert (bits(again), bits(same)) == (bits(made), bits(scales))
 
 
 @by_rows
@@ -232,25 +222,14 @@ def test_half_precision_takes_half_the_bytes():
 # -- all of them ----------------------------------------------------------------------------------------------------------
 
 
-@given(states(), st.sampled_from(QUANTIZED), st.sampled_from(("", "+vectors")))
-def test_a_seed_file_gives_the_same_bits_again(tmp_path_factory, state, codec, options):
-    """Written, read back and assembled, in any run: nothing is drawn, not even vectors."""
-    seed = extract(state, codec + options)
-    path = tmp_path_factory.getbasetemp() / "quantized.seed"
-    store.save(seed, path)
-    made = assemble(store.load(path), 1)
-    assert all_bits(made) == all_bits(assemble(seed, 2))
-    assert {name: (t.dtype, t.shape) for name, t in made.items()} == {name: (t.dtype, t.shape) for name, t in state.items()}
-
-
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("codec", QUANTIZED)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 2, 2, 2)], ids=str)
-def test_zero_and_constant_matrices_come_back(shape, codec, dtype):
+def test_zero_and_constant_matrices_come_back(shape, codec):
     """Nothing divides by a scale of zero; a row of 0.5 is its own highest level, to 17 bits."""
-    made = assemble(extract({"zero": -torch.zeros(shape, dtype=dtype), "half": torch.full(shape, 0.5, dtype=dtype)}, codec))
-    assert torch.equal(made["zero"], torch.zeros(shape, dtype=dtype))
-    assert ((made["half"].double() - 0.5).abs() <= 2.0**-17).all()
+    for dtype in FLOATS:
+        made = assemble(extract({"zero": -torch.zeros(shape, dtype=dtype), "half": torch.full(shape, 0.5, dtype=dtype)}, codec))
+        assert torch.equal(made["zero"], torch.zeros(shape, dtype=dtype))
+        assert ((made["half"].double() - 0.5).abs() <= 2.0**-17).all()
 
 
 @pytest.mark.parametrize("codec", QUANTIZED)

@@ -24,7 +24,7 @@ from tests.strategies import specs, states
 
 pytestmark = pytest.mark.roundtrip
 
-STEPS = 20  # commands in a folder; more of them find nothing that another folder does not
+STEPS = 12  # commands in a folder; more of them find nothing that another folder does not
 NAMES = ("a.seed", "b.seed", "a.seed.seed", ".hidden", "no ending", "é\u2028")
 
 names = st.sampled_from(NAMES)

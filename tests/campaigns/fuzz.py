@@ -82,10 +82,7 @@ def work(rng_seed: int, numbers: range, current, results: Connection) -> None:
         for number in numbers:
             current.value = number
             try_one(mutant(rng_seed, number), number, originals, Path(folder), tally)
-            if os.fstat(errors.fileno()).st_size:
-                os.truncate(errors.fileno(), 0)
-                tally.found[number] = "wrote to stderr"
-            if tally.count() >= TOLD or number == numbers[-1]:
+            if tally.count() + len(tally.found) >= TOLD or number == numbers[-1]:
                 results.send(tally)
                 tally = Tally()
 
@@ -103,8 +100,10 @@ def try_one(file: Mutant, number: int, originals: dict[str, dict[str, Bits]], fo
             assert tally.largest[0] <= 1, "more memory than a file of this size may take"
         if number % ON_DISK == 0:
             _try_on_disk(file.raw, folder)
+        assert not os.fstat(sys.stderr.fileno()).st_size, "something was written to stderr"
     except Exception as error:
         tally.found[number] = f"{type(error).__name__}: {error}"
+        os.truncate(sys.stderr.fileno(), 0)
     else:
         tally.outcomes[file.mutator.name, came] += 1
     finally:
@@ -198,8 +197,8 @@ def closing(tally: Tally, elapsed_s: float) -> str:
 
 
 def keep(tally: Tally, rng_seed: int) -> None:
-    """Writes what was found where it stays as a test."""
-    for number, how in tally.found.items():
+    """Writes what was found where it stays as a test: the first file of each kind of harm."""
+    for number, how in {how: (number, how) for number, how in sorted(tally.found.items(), reverse=True)}.values():
         file = mutant(rng_seed, number)
         about = f"{file.mutator.name} of {file.base}, {how} (file {number} of rng_seed {rng_seed})"
         Case(f"found-{rng_seed}-{number}", about, file.raw).save()

@@ -125,7 +125,7 @@ def page(found: Sequence[Environment]) -> str:
         "# The matrix",
         "",
         f"Made by `python -m tests.campaigns.matrix {' '.join(one.name for one in found)}`: {len(pin.tests)} tests and "
-        f"{len(pin.verdicts)} verdicts, in one process.",
+        f"{len(pin.verdicts)} verdicts, in one process. Installing downloads only what uv's cache does not have.",
         "",
         f"**{closing(found)}**",
         "",
