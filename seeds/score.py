@@ -147,7 +147,7 @@ def load(folder: Path, name: Path):
             folder, config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32,
             output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
-    shapes = [f"{n}: {tuple(a)} in the weights, {tuple(b)} in the model" for n, a, b in sorted(report["mismatched_keys"])]
+    shapes = sorted(map(_mismatch, report["mismatched_keys"]))
     missing = sorted(report["missing_keys"])
     if missing or shapes:
         found = {"missing": missing, "other shapes": shapes, "not in the model": sorted(report["unexpected_keys"])}
@@ -155,6 +155,14 @@ def load(folder: Path, name: Path):
         raise SeedError(f"the weights do not fill the {type(network).__name__} of {name}; {told}")
     network.config.use_cache = False
     return network.eval()
+
+
+def _mismatch(found: str | tuple) -> str:
+    """A tensor of another shape: transformers 4 tells its name only."""
+    if isinstance(found, str):
+        return found
+    name, stored, expected = found
+    return f"{name}: {tuple(stored)} in the weights, {tuple(expected)} in the model"
 
 
 def _require_config(folder: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -196,7 +197,9 @@ def test_a_seed_of_other_shapes_is_refused(seeds, seed_file, classifier, languag
         refusal(seeds("score", seed_file, "--into", wide, "--task", rows)),
         refusal(seeds("assemble", seed_file, "-o", tmp_path / "copy", "--like", wide)),
     ):
-        assert "(32, 16) in the weights, (33, 16) in the model" in said
+        assert "other shapes: bert.embeddings.word_embeddings.weight" in said
+        if not version("transformers").startswith("4."):  # which tells no shapes
+            assert "(32, 16) in the weights, (33, 16) in the model" in said
     assert "not in the model: bert" in refusal(seeds("score", seed_file, "--into", language_model, "--task", rows))
     assert "does not fit" in refusal(seeds("score", seed_file, "--into", "digits-mlp", "--task", "digits"))
     assert not (tmp_path / "copy").exists()

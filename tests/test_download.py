@@ -81,7 +81,9 @@ def served(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize(("name", "content"), [("file", CONTENT), ("empty", b""), ("file.gz", OTHER)])
+@pytest.mark.parametrize(
+    ("name", "content"), [("file", CONTENT), ("empty", b""), ("file.gz", OTHER)], ids=["file", "empty", "gz"]
+)
 def test_a_file_arrives_whole_and_replaces_what_was_there(served, path, name, content):
     path.write_bytes(b"before")
     got = download(served.direct_url + name, path)

@@ -61,7 +61,7 @@ def test_a_file_and_shards_give_the_seed_of_the_state_dict(state, codec, count):
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_seed_does_not_depend_on_where_the_weights_lie(codec):
     """A mapped file starts at any address, and vectorised sums where one is aligned; a transposed view has other strides."""
-    shape = (300, 301)
+    shape = (211, 331)
     values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     memory = torch.empty(values.numel() + 16)
     expected = store.to_bytes(extract({"w": values, "b": values[0].clone()}, codec))
