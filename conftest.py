@@ -210,6 +210,16 @@ def report(record_property):
     return hand_over
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Counts the examples that hypothesis has run; a plain number, which workers can send."""
+    test_report = yield
+    if call.when == "call" and (told := getattr(item, "hypothesis_statistics", None)):
+        passing = sum(map(int, re.findall(r"(\d+) passing", told)))
+        test_report.user_properties.append(("examples", passing))
+    return test_report
+
+
 def _finding(test_report):
     return next((value for name, value in test_report.user_properties if name == "finding"), None)
 
@@ -229,6 +239,7 @@ def pytest_terminal_summary(terminalreporter, config):
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in one.extra_info.items()
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
+    _write_examples(terminalreporter)
     _write_grids(terminalreporter, config)
     _write_benchmarks(terminalreporter, config)
     passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
@@ -243,6 +254,14 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
         report_module.refresh(ROOT / "README.md", REPORTS, config.stash[KNOWN])
     _write_audit(terminalreporter, config)
+
+
+def _write_examples(terminalreporter):
+    done = [r for status in ("passed", "failed") for r in terminalreporter.stats.get(status, []) if r.when == "call"]
+    counts = [value for r in done for name, value in r.user_properties if name == "examples"]
+    if counts:
+        profile = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+        terminalreporter.write_line(f"hypothesis: {sum(counts):,} examples of {len(counts)} properties, profile {profile}")
 
 
 def _write_grids(terminalreporter, config):
