@@ -68,7 +68,7 @@ def bench(tmp_path):
         work = Work(
             "program", begin, lambda folder: [*command, str(folder)], lambda folder: ROOT,
             lambda folder: {path.name: path.read_bytes() for path in (folder / "files").glob("[ab]")},
-            lambda out: [line.split()[1] for line in out.splitlines()], lambda folder: iter(()), "files", goes_on,
+            lambda out: [line.split()[1] for line in out.splitlines()], lambda folder: iter(()), "files", goes_on=goes_on,
         )  # fmt: skip
         return Bench.of(work, tmp_path / "bench")
 

@@ -30,7 +30,6 @@ from tests.campaigns.killable import WORKS, Work
 ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "reports" / "faults.md"
 AIMED = 3  # for so many kills at random, one is aimed at the writing
-WRITING_S = 0.2  # after the first file was begun
 POLL_S = 0.0005
 LONGEST_S = 600
 BEFORE, WHILE, AFTER = "before", "while", "after"  # the first file was begun, files were written, all were
@@ -71,6 +70,7 @@ class Bench:
 
     @classmethod
     def of(cls, work: Work, folder: Path) -> "Bench":
+        folder.mkdir(parents=True, exist_ok=True)
         work.begin(folder)
         before, start = work.files(folder), time.monotonic()
         done = run(work, folder)
@@ -122,7 +122,10 @@ def run(work: Work, folder: Path) -> subprocess.CompletedProcess:
 
 def environment(work: Work, folder: Path) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return clean | {"PYTHONPATH": str(work.cwd(folder)), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    mine = {"TMPDIR": str(temporary), "PYTHONPATH": str(work.cwd(folder))}
+    return clean | mine | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def kill(bench: Bench, when_s: float, aimed: bool) -> tuple[bool, str]:
@@ -146,7 +149,7 @@ def kill(bench: Bench, when_s: float, aimed: bool) -> tuple[bool, str]:
 def killed(bench: Bench, kills: int, aimed: bool, draw: random.Random) -> Toll:
     """So many kills, each looked at and followed by a next run."""
     toll = Toll(aimed=kills if aimed else 0)
-    longest_s = WRITING_S if aimed else bench.elapsed_s
+    longest_s = bench.work.writing_s if aimed else bench.elapsed_s
     with tqdm(total=kills, desc=f"{bench.work.name}{', aimed' if aimed else ''}", unit="kill", disable=None) as progress:
         while toll.kills < kills:
             bench.work.begin(bench.folder)
@@ -173,14 +176,16 @@ def paired(bench: Bench, pairs: int) -> Toll:
         both = [
             subprocess.Popen(
                 bench.work.command(bench.folder), cwd=bench.work.cwd(bench.folder), env=environment(bench.work, bench.folder),
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for _ in range(2)
         ]  # fmt: skip
-        statuses = [one.wait(LONGEST_S) for one in both]
+        out = [one.communicate(timeout=LONGEST_S)[0] for one in both]
+        statuses = [one.returncode for one in both]
         toll.moments["pairs"] += 1
         if statuses != [0, 0] or bench.work.files(bench.folder) != bench.after or scratch(bench.folder):
-            toll.wrong.append(f"two at once end with {statuses} and other files than one")
+            told = "; ".join(one[-300:] for one, status in zip(out, statuses, strict=True) if status)
+            toll.wrong.append(f"two at once end with {statuses}, or with other files than one: {told}")
     return toll
 
 
@@ -217,9 +222,9 @@ def page(tolls: dict[str, Toll], pairs: dict[str, Toll], disks: dict[str, list[s
         "# Killed, two at once, and without room",
         "",
         f"Made by `{command}`; do not edit. SIGKILL to the whole process group, at times drawn",
-        f"uniformly over an undisturbed run or, aimed, within {WRITING_S:g} s of its first file. *Wrong*: a file that is",
-        "neither the old nor the new one, something reported as done that is not there, or a next run, left alone, that does",
-        "not end with the files of an undisturbed one.",
+        "uniformly over an undisturbed run or, aimed, over its writing. *Wrong*: a file that is neither the old nor the new",
+        "one, something reported as done that is not there, or a next run, left alone, that does not end with the files of an",
+        "undisturbed one.",
         "",
         f"**{closing(tolls, pairs, disks)}**",
         "",

@@ -48,6 +48,7 @@ class Work:
         reported: names of files that the run has said to be done, by what it has printed.
         unsound: what is wrong with the files taken together.
         written: the folder, in that folder, into which it writes.
+        writing_s: about how long it writes, from the first file on.
         goes_on: whether it ends well where it cannot write.
     """
 
@@ -59,6 +60,7 @@ class Work:
     reported: Callable[[str], Iterable[str]]
     unsound: Callable[[Path], Iterator[str]]
     written: str
+    writing_s: float = 0.1
     goes_on: bool = False
 
 
@@ -92,7 +94,7 @@ def _begin_report(folder: Path) -> None:
 
 def _report_command(folder: Path) -> list[str]:
     named = [argument for claim in CLAIMS for argument in ("--claim", claim)]
-    options = [*named, "--subject", SUBJECT, "--report", "-q", "-p", "no:cacheprovider", f"--basetemp={folder / 'base'}"]
+    options = [*named, "--subject", SUBJECT, "--report", "-q", "-p", "no:cacheprovider"]
     return [sys.executable, "-m", "pytest", *options, "tests/test_seed_size.py", "tests/test_zeroshot.py"]
 
 
@@ -164,13 +166,14 @@ def _figures(path: Path) -> bytes:
 WORKS = (
     Work(
         "report", _begin_report, _report_command, lambda folder: folder, _report_files,
-        lambda out: re.findall(r"^wrote (\S+)$", out, re.MULTILINE), _report_unsound, "reports",
+        lambda out: re.findall(r"^wrote (\S+)$", out, re.MULTILINE), _report_unsound, "reports", 0.5,
     ),
     Work(
         "library build", _begin_build,
         lambda folder: [sys.executable, "-m", "seeds.library", "train", "digits-mlp", "--into", str(folder / "library")],
         lambda folder: ROOT, _build_files,
-        lambda out: ["digits_mlp.safetensors", "digits_mlp.json"] if out.endswith("}\n") else [], _build_unsound, "library",
+        lambda out: ["digits_mlp.safetensors", "digits_mlp.json"] if out.endswith("}\n") else [],
+        _build_unsound, "library", 0.05,
     ),
     Work(
         "fine-tuning", lambda folder: _empty(folder / "kept"),
