@@ -156,7 +156,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     """With --claim, --subject or --codec only rows stay, and controls of the named subjects; with --benchmark, benchmarks."""
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") and not config.pluginmanager.hasplugin("randomly"):
         items.sort(key=lambda item: SLOWEST_FIRST.index(_subject(item.nodeid) or OTHERS))
     option = config.option
     if option.benchmark:

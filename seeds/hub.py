@@ -4,6 +4,7 @@ The environment decides: `HF_HUB_OFFLINE=1` (set by the test run unless `--hub` 
 What is not in the cache then is a `SubjectUnavailable` that names it. `revision` tells which commit is read.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,8 @@ def _named(what: str, failure: str | None = None) -> Iterator[None]:
         yield
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         absent = "is not in the local cache; --hub allows the network" if offline() else "is not to be had"
+        if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+            failure = f"cannot be read from a cache that cannot be written: {error.strerror}"  # locks lie beside the data
         raise SubjectUnavailable(f"{what} {failure or absent} ({type(error).__name__})") from error
 
 
