@@ -7,7 +7,6 @@ speaks of this one trained network, not of its family; where that is not enough,
 independently are subjects of their own.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from seeds import hub, store
 from seeds.assemble import assemble
 from seeds.errors import SubjectUnavailable
 from seeds.evaluate import Evaluation, Forward, evaluate_classifier, evaluate_language_model
+from seeds.library import card
 from seeds.library.training import rng
 from seeds.seed import Seed
 from seeds.task import Task, task
@@ -117,8 +117,12 @@ class Subject:
 
     @property
     def card(self) -> dict:
-        """Recipe, versions, quality and size, as recorded when the weights were trained."""
-        return json.loads((LIBRARY / f"{self.stem}.json").read_text())
+        """Recipe, versions, quality and size, as recorded when the weights were trained.
+
+        Raises:
+            StoreError: there is none, or it is of other weights, as a build that was killed leaves it.
+        """
+        return card.read(LIBRARY / f"{self.stem}{'.seed' if self.body else ''}.safetensors")
 
     def fresh(self, rng_seed: int) -> nn.Module:
         """The architecture with its own default random init."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seeds import store
+from seeds import cli, store
 from seeds.errors import SeedError, StoreError, SubjectUnavailable
 from seeds.library import card as cards
 from seeds.library import digits_cnn, digits_mlp
@@ -170,6 +170,19 @@ def test_a_card_that_is_not_of_its_file_is_refused(tmp_path, raw, told, message)
             (tmp_path / name).write_bytes(content)
     with pytest.raises(StoreError, match=message):
         cards.read(tmp_path / "net.safetensors")
+
+
+def test_a_subject_has_no_card_of_other_weights(tmp_path, monkeypatch):
+    """Weights of a build that was killed before it wrote their card; `python -m seeds list` says that there is none."""
+    for name in ("digits_mlp.json", "digits_mlp.safetensors"):
+        (tmp_path / name).write_bytes((LIBRARY / name).read_bytes())
+    monkeypatch.setattr("seeds.subject.LIBRARY", tmp_path)
+    one = subject("digits-mlp")
+    assert one.card["value"] > 0.9
+    (tmp_path / "digits_mlp.safetensors").write_bytes((LIBRARY / "digits_mlp_1.safetensors").read_bytes())
+    with pytest.raises(StoreError, match=r"digits_mlp\.json is of a file with SHA-256"):
+        _ = one.card
+    assert cli._card_quality(one) == "no card"
 
 
 def test_the_cards_of_published_moments_are_of_their_files():
