@@ -64,7 +64,7 @@ def mimetic(model: nn.Module, rng_seed: int) -> nn.Module:
 
 def _attentions(model: nn.Module) -> Iterator[_Attention]:
     for name, module in model.named_modules():
-        if getattr(module, "is_cross_attention", False):
+        if getattr(module, "is_cross_attention", False) or name.endswith("crossattention"):  # transformers 4 has the name only
             continue
         if hasattr(module, "c_attn") and hasattr(module, "c_proj"):
             yield _of_gpt2(name, module)
