@@ -30,7 +30,7 @@ export UV_INDEX_STRATEGY ?= unsafe-best-match
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup zeroshot finetune audit cost roundtrip test benchmark report fuzz faults mutants flaky matrix lint types clean
+.PHONY: help setup zeroshot finetune audit cost roundtrip test benchmark report fuzz faults mutants flaky matrix tox lint types clean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="options for pytest or tox"] [JOBS=$(JOBS)] [PYTHON=$(PYTHON)] [INSTALLER=uv|pip]'
@@ -72,9 +72,11 @@ mutants: $(VENV)/.test  ## named faults put into the product, each to be found b
 flaky: $(VENV)/.test  ## zeroshot and roundtrip 20 times in random order: the same verdicts; ARGS="--times N"
 	$(BIN)/python -m tests.campaigns.flaky --jobs $(JOBS) $(ARGS)
 
-matrix: $(VENV)/.dev  ## tox: lint, types, other versions of torch and the rest, compared; ARGS="-e pin,lowest,newest" picks
+matrix: $(VENV)/.dev  ## zeroshot and roundtrip under other versions, compared with the pin; ARGS="pin lowest" picks
+	$(BIN)/python -m tests.campaigns.matrix $(or $(ARGS),pin lowest newest)
+
+tox: $(VENV)/.dev  ## lint, types and every environment; ARGS="-e lowest" picks
 	$(BIN)/tox $(ARGS)
-	$(BIN)/python -m tests.campaigns.matrix
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -82,7 +84,6 @@ lint: $(VENV)/.dev  ## ruff: rules and format
 
 types: $(VENV)/.dev  ## pyright
 	$(BIN)/pyright
-
 
 setup: $(VENV)/.test  ## only set up .venv
 

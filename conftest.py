@@ -96,7 +96,7 @@ def pytest_report_header(config):
         return "benchmarks: -n is not used; each is timed alone, in this one process"
     if config.stash[WHOLE] and not config.option.full:
         long = [row for claim in config.stash[KNOWN].values() for row in claim.rows if row.long and not row.full]
-        return f"whole suite: {len(long)} long rows are left out; pytest -m finetune, -m audit and -m cost measure them"
+        return f"whole suite: {len(long)} long rows are left out; their family (-m), --claim or --subject measures them"
     return None
 
 

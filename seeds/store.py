@@ -81,6 +81,7 @@ def save(seed: Seed, path: str | Path) -> int:
     """Writes a seed file, whole or not at all, and returns its size in bytes.
 
     Raises:
+        SeedError: the seed is not sound: two tensors of one name, for example (`seeds.soundness`).
         StoreError: the folder is missing or cannot be written.
     """
     return write_pieces(Path(path), _pieces(seed))

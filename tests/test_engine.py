@@ -21,7 +21,7 @@ from seeds.engine import Engine, computed, fingerprint, read
 from seeds.errors import SubjectUnavailable
 from seeds.file import SCRATCH
 from seeds.trial import Setting, Trial, prepare, run_trial
-from tests.trials import ONE, figures
+from tests.trials import ONE, figures, kept
 
 ROOT = Path(__file__).parents[1]
 TRIALS = [ONE, replace(ONE, arm="moments"), replace(ONE, setting=Setting("digits-mlp-04", transfer=True), arm="pca:10")]
@@ -43,10 +43,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def stored(folder) -> Path:
-    """The file of `ONE`."""
-    computed(ONE, folder)
-    (path,) = folder.iterdir()
-    return path
+    return kept(folder)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import seeds.engine as module
 from seeds.engine import computed, fingerprint, read
 from seeds.trial import prepare, run_trial
-from tests.trials import ONE, figures
+from tests.trials import ONE, figures, kept
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +31,7 @@ def folder(tmp_path) -> Path:
 
 @pytest.fixture
 def stored(folder) -> Path:
-    """The file of `ONE`."""
-    computed(ONE, folder)
-    (path,) = folder.iterdir()
-    return path
+    return kept(folder)
 
 
 def flipped(raw: bytes, at: int, bits: int = 255) -> bytes:

@@ -66,6 +66,43 @@ def test_workers_leave_a_shuffled_order_alone(pytestconfig, shuffled, order):
     assert [item.nodeid.partition("[")[2].removesuffix("-moments]") for item in items] == order
 
 
+NOTHING = {"keyword": "", "markexpr": "", "claim": [], "subject": [], "codec": [], "deselect": None}
+SOURCES = pytest.Config.ArgsSource
+
+
+@pytest.mark.parametrize(
+    ("named", "source", "is_whole"),
+    [
+        ({}, SOURCES.TESTPATHS, True),
+        ({}, SOURCES.ARGS, False),
+        *(({name: ["a"]}, SOURCES.TESTPATHS, False) for name in NOTHING),
+    ],
+)
+def test_the_whole_suite_is_what_nobody_named_a_part_of(pytestconfig, named, source, is_whole):
+    """Long rows are left out of it, and of nothing else; workers are told, since they get all paths as arguments."""
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    config = SimpleNamespace(option=SimpleNamespace(**NOTHING | named), args_source=source)
+    assert conftest._is_whole(config) is is_whole
+    node = SimpleNamespace(workerinput={}, config=SimpleNamespace(stash={conftest.WHOLE: is_whole}))
+    conftest.pytest_configure_node(node)
+    assert node.workerinput == {"whole": is_whole}
+
+
+def test_examples_are_counted_of_calls_alone(pytestconfig):
+    """What hypothesis tells of all phases, added up, once for a test."""
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    item = SimpleNamespace(
+        hypothesis_statistics="reuse: 1,\n  - 7 passing examples, 0 failing\n  - 43 passing examples, 2 failing"
+    )
+    for when, expected in (("setup", []), ("call", [("examples", 50)])):
+        found = SimpleNamespace(user_properties=[])
+        hook = conftest.pytest_runtest_makereport(item, SimpleNamespace(when=when))
+        next(hook)
+        with pytest.raises(StopIteration):
+            hook.send(found)
+        assert found.user_properties == expected
+
+
 def test_a_narrowed_run_finds_the_same_figures(in_workers):
     status, out = run("--subject", "docs-gpt")
     assert status == 0

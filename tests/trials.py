@@ -1,7 +1,10 @@
-"""A trial of a second, and what has to be the same wherever it is computed."""
+"""A trial of a second, where it is kept, and what has to be the same wherever it is computed."""
+
+from pathlib import Path
 
 import numpy as np
 
+from seeds.engine import computed
 from seeds.finetune import Curves
 from seeds.trial import Setting, Trial
 
@@ -12,3 +15,10 @@ def figures(curves: Curves) -> list[bytes]:
     """Everything but the seconds, which no two computations share."""
     arrays = (np.array(curves.looks), curves.nats, curves.correct, curves.weights, curves.drawn)
     return [b"none" if a is None else f"{a.dtype}{a.shape}".encode() + a.tobytes() for a in arrays]
+
+
+def kept(folder: Path) -> Path:
+    """The file of `ONE`, computed into a folder of its own."""
+    computed(ONE, folder)
+    (path,) = folder.iterdir()
+    return path
