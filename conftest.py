@@ -7,18 +7,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import platform
 import re
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from seeds import claims as claims_module
-from seeds import report as report_module
+from seeds.report import terminal
+from seeds.report.finding import Finding
 
 ROOT = Path(__file__).parent
 REPORTS = ROOT / "reports"
@@ -46,6 +44,7 @@ def pytest_addoption(parser):
     )
     group.addoption("--runs", type=int, metavar="N", help="runs per row instead of the stated number; fewer only report")
     group.addoption("--full", action="store_true", help="also the rows and grids of fine-tuning that take hours; resumable")
+    group.addoption("--short", action="store_true", help="leave out long rows, as a bare pytest does")
     group.addoption(
         "--engine", default="loky", metavar="NAME", help="where fine-tuning runs: loky, dask, or a scheduler's tcp://HOST:PORT"
     )
@@ -73,11 +72,26 @@ def pytest_configure(config):
         raise pytest.UsageError(f"unknown engine {option.engine!r}; allowed: loky, dask, tcp://HOST:PORT")
     if option.runs is not None and option.runs < 1:
         raise pytest.UsageError(f"--runs {option.runs} is out of range: 1 or more")
+    if option.full and option.short:
+        raise pytest.UsageError("--full measures every row and --short leaves some out; choose one")
     if option.report and (option.codec or option.runs is not None):
         raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
+    if option.report:
+        _check_stored()
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
     config.stash[WHOLE] = config.workerinput["whole"] if hasattr(config, "workerinput") else _is_whole(config)
     _check_names(config)
+
+
+def _check_stored():
+    """Refuses to measure for a file that nothing could then be added to."""
+    from seeds.errors import StoreError
+    from seeds.report import claims_file
+
+    try:
+        claims_file.read(REPORTS)
+    except StoreError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _is_whole(config):
@@ -94,9 +108,9 @@ def pytest_configure_node(node):
 def pytest_report_header(config):
     if config.stash.get(WORKERS_ASKED, False):
         return "benchmarks: -n is not used; each is timed alone, in this one process"
-    if config.stash[WHOLE] and not config.option.full:
+    if (config.stash[WHOLE] or config.option.short) and not config.option.full:
         long = [row for claim in config.stash[KNOWN].values() for row in claim.rows if row.long and not row.full]
-        return f"whole suite: {len(long)} long rows are left out; their family (-m), --claim or --subject measures them"
+        return f"{len(long)} long rows are left out; their family (-m), --claim or --subject measures them"
     return None
 
 
@@ -150,7 +164,7 @@ def pytest_generate_tests(metafunc):
         rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
         if option.claim and known.name not in option.claim:
             rows = []
-        rows = claims_module.measured(rows, option.full, metafunc.config.stash[WHOLE])
+        rows = claims_module.measured(rows, option.full, metafunc.config.stash[WHOLE] or option.short)
         metafunc.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
 
 
@@ -201,11 +215,11 @@ def fresh_lab(pytestconfig):
 
 
 @pytest.fixture
-def report(record_property):
+def report(record_property, request):
     """Hands a row's verdict to the table and the files: `report(row, verdict, name=figure, ...)`."""
 
     def hand_over(row, verdict, **notes):
-        record_property("finding", asdict(report_module.finding(row, verdict, notes)))
+        record_property("finding", asdict(Finding.of(row, verdict, notes, request.node.nodeid)))
 
     return hand_over
 
@@ -240,20 +254,15 @@ def pytest_terminal_summary(terminalreporter, config):
         )
         terminalreporter.write_line(f"{one.group}: {one.name}: {', '.join(facts)}")
     _write_examples(terminalreporter)
-    _write_grids(terminalreporter, config)
-    _write_benchmarks(terminalreporter, config)
-    passed = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
-    findings = [report_module.Finding(**found) for r in passed if (found := _finding(r))]
-    if not findings:
-        return
-    terminalreporter.section("verdicts")
-    for line in report_module.table(findings, config.stash[KNOWN]):
-        terminalreporter.write_line(line)
+    done = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, []) if r.when == "call"]
+    findings = [Finding(**found) for r in done if (found := _finding(r))]
+    if findings:
+        terminalreporter.section("verdicts")
+        for line in terminal.table(findings, config.stash[KNOWN]):
+            terminalreporter.write_line(line)
     if config.option.report:
-        for path in report_module.write(findings, config.stash[KNOWN], REPORTS, _environment()):
+        for path in _written(terminalreporter, config, findings):
             terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
-        report_module.refresh(ROOT / "README.md", REPORTS, config.stash[KNOWN])
-    _write_audit(terminalreporter, config)
 
 
 def _write_examples(terminalreporter):
@@ -264,49 +273,29 @@ def _write_examples(terminalreporter):
         terminalreporter.write_line(f"hypothesis: {sum(counts):,} examples of {len(counts)} properties, profile {profile}")
 
 
-def _write_grids(terminalreporter, config):
-    """With --report, adds the measured pieces of the fine-tuning grid to reports/finetune/."""
+def _written(terminalreporter, config, findings):
+    """With --report: adds what was found to the stored files of reports/, and makes everything that is read from them."""
+    from seeds import grid
+    from seeds.audit import findings as audit
+    from seeds.cost import race, record
+    from seeds.report import session, write
+
+    now = session.current(ROOT, _processes(config))
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
-    pieces = [value for r in done for name, value in r.user_properties if name == "grid"]
-    if config.option.report and pieces:
-        from seeds import grid
-
-        for path in grid.write([grid.Piece(**piece) for piece in pieces], REPORTS / "finetune"):
-            terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
-
-
-def _write_benchmarks(terminalreporter, config):
-    """With --benchmark --report, adds what was timed to reports/benchmarks/, draws it and writes the page."""
-    timed = getattr(getattr(config, "_benchmarksession", None), "benchmarks", [])
-    if not (config.option.report and timed):
-        return
-    from seeds.cost import page, race, record
-
-    folder, session = REPORTS / "benchmarks", datetime.now(UTC).isoformat(timespec="seconds")
-    done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
-    entrants = [race.from_plain(value) for r in done for name, value in r.user_properties if name == "race"]
-    written = [
-        *record.write(record.of_session(timed, session), folder, _environment(), config.stash[WHOLE]),
-        *race.write(entrants, folder),
-        *page.write(folder),
-    ]
-    for path in written:
-        terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
+    handed = [one for r in done for one in r.user_properties]
+    found = {kind: [value for name, value in handed if name == kind] for kind in ("grid", "audit", "race")}
+    timed = record.of_session(getattr(getattr(config, "_benchmarksession", None), "benchmarks", []), now.started)
+    written = []
+    if found["grid"]:
+        written += grid.add([grid.Piece(**piece) for piece in found["grid"]], REPORTS / "finetune")
+    if found["audit"]:
+        written += audit.add(map(audit.from_plain, found["audit"]), REPORTS / "audit")
+    if found["race"]:
+        written += race.write(map(race.from_plain, found["race"]), REPORTS / "benchmarks")
+    if timed:
+        written += record.write(timed, REPORTS / "benchmarks", now.versions, config.stash[WHOLE])
+    return written + write.record(findings, now, config.stash[KNOWN], REPORTS, ROOT / "README.md")
 
 
-def _write_audit(terminalreporter, config):
-    """With --report, adds what the audit found to reports/audit/ and writes its page, behind the claims' files."""
-    done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
-    found = [value for r in done for name, value in r.user_properties if name == "audit"]
-    if config.option.report and found:
-        from seeds.audit import findings, page
-
-        plain = map(findings.from_plain, found)
-        for path in page.write(plain, REPORTS, config.stash[KNOWN], REPORTS / "audit"):
-            terminalreporter.write_line(f"wrote {path.relative_to(ROOT)}")
-
-
-def _environment():
-    names = ("torch", "transformers", "numpy", "scipy", "scikit-learn", "statsmodels")
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "torch_threads": "1"}
-    return machine | {name: version(name) for name in names}
+def _processes(config):
+    return len(getattr(config.option, "tx", None) or [None])

@@ -14,6 +14,7 @@ from pathlib import Path
 from seeds import cli
 from seeds.cost.advice import plan_command
 from seeds.errors import ProtocolError, SeedError, SubjectUnavailable, WireError
+from seeds.report.command import report_command
 
 MAX_TOKENS = 128  # per text of a JSONL file
 
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="as JSON")
     command.add_argument("--again", action="store_true", help="measures the seconds of this machine again")
     command.add_argument("--calibration", metavar="FILE", help="where those seconds are kept (default: the user's cache)")
+
+    command = _command(commands, "report", report_command, "make reports/ anew, tables, figures and page, from what is stored")
+    command.add_argument("--open", action="store_true", help="shows the page in a browser")
     return parser
 
 

@@ -16,6 +16,9 @@ LARGEST_PCA = "pca+vectors"  # in rows with a factor: the highest rank of that s
 NO_CODEC = (LARGEST_PCA, "original", "fresh")  # what rows name besides codecs: no row is made of them for the asking
 PUBLISHED, SOUND = "published", "sound"  # views: under the report's own protocol, run by run, and under a sound one
 LEVEL = 0.05  # of a claim's line; its rows share it
+FAMILIES = {  # by the first word of a claim's name
+    "zeroshot": "zeroshot", "seed": "zeroshot", "finetune": "finetune", "budget": "finetune", "audit": "audit", "cost": "cost",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class Claim:
     rule: Rule
     kind: str = "claim"
     rows: tuple["Row", ...] = field(repr=False, default=())
+
+    @property
+    def family(self) -> str:
+        """The marker of its tests: zeroshot, finetune, audit or cost."""
+        return FAMILIES[self.name.partition("-")[0]]
+
+    @property
+    def source(self) -> str:
+        """Who says it, in words."""
+        return "the report, as a goal" if self.kind == "goal" else "the report"
 
 
 @dataclass(frozen=True, slots=True)

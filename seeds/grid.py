@@ -116,10 +116,8 @@ def catch_up(pieces: Sequence[Piece], arm: str, samples: int) -> Interval | None
 # -- files --------------------------------------------------------------------------------------------------------------------
 
 
-def write(pieces: Iterable[Piece], folder: Path) -> list[Path]:
-    """Adds pieces to the JSON file of their setting, then draws every setting and writes the page anew."""
-    from seeds.plot_budget import curves, heat_map
-
+def add(pieces: Iterable[Piece], folder: Path) -> list[Path]:
+    """Adds pieces to the JSON file of their setting; those of other budgets stay."""
     written = []
     fresh: dict[str, dict[int, Piece]] = {}
     for one in pieces:
@@ -132,12 +130,15 @@ def write(pieces: Iterable[Piece], folder: Path) -> list[Path]:
             content = {"setting": setting, "steps": STEPS, "pieces": [asdict(p) for p in ordered]}
             write_whole(path, (json.dumps(content) + "\n").encode())
             written.append(path)
+    return written
+
+
+def write(folder: Path) -> list[Path]:
+    """Writes the page of all stored pieces."""
+    with alone(folder):
         settings = {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
-        for setting, ordered in settings.items():
-            write_whole(folder / f"{setting}-curves.svg", curves(ordered))
-            write_whole(folder / f"{setting}-budgets.svg", heat_map(ordered))
         write_whole(folder / "README.md", page(settings).encode())
-    return [*written, folder / "README.md"]
+    return [folder / "README.md"]
 
 
 def read(path: Path) -> list[Piece]:
@@ -146,7 +147,7 @@ def read(path: Path) -> list[Piece]:
 
 
 def page(settings: Mapping[str, Sequence[Piece]]) -> str:
-    """Markdown: for each setting the smallest budget that is enough, what fresh weights need to catch up, and both plots."""
+    """Markdown: for each setting the smallest budget that is enough, what fresh weights need to catch up, and both figures."""
     lines = [
         "# Fine-tuning at every budget",
         "",
@@ -166,7 +167,8 @@ def page(settings: Mapping[str, Sequence[Piece]]) -> str:
             lines.append(f"| {arm} | {told} | " + " | ".join(_caught(catch_up(pieces, arm, n), sizes) for n in sizes) + " |")
         missing = sorted(set(SAMPLES) - set(sizes))
         lines += ["", f"Not measured yet: {', '.join(map(str, missing))} samples."] if missing else []
-        lines += ["", f"![Learning curves]({setting}-curves.svg)", "", f"![Budgets]({setting}-budgets.svg)"]
+        lines += ["", f"![Learning curves](../figures/curves-{setting}.svg)"]
+        lines += ["", f"![Budgets](../figures/budgets-{setting}.svg)"]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,10 @@ import numpy as np
 LARGEST_RATIO = 1e6  # limits beyond it are called infinite
 ROUNDING = 1e-6  # smallest relative half-width: float32 scores carry no more
 
+# What a figure is made of, in plain JSON types: a number; one number for each run; or {"ratio": [top, bottom]},
+# {"smallest": [...]}, {"first": [...]} of more of them. `seeds.report.raw` reads it.
+Raw = float | list[float] | dict[str, list["Raw"]]
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -48,6 +52,10 @@ class Quantity(ABC):
     def interval(self, alpha: float) -> Interval:
         """The figure with its 1 - 2 * alpha interval: both one-sided tests have level alpha."""
 
+    @abstractmethod
+    def raw(self) -> Raw:
+        """The runs that the figure follows from, each as its mean over its examples."""
+
     def __truediv__(self, bottom: "Quantity") -> "Ratio":
         return Ratio(self, bottom)
 
@@ -64,6 +72,9 @@ class Counted(Quantity):
 
     def interval(self, alpha: float) -> Interval:
         return Interval(self.value, self.value, self.value)
+
+    def raw(self) -> Raw:
+        return float(self.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +116,9 @@ class Mean(Quantity):
     def per_run(self) -> np.ndarray:
         """The mean of each run over its examples: (runs,)."""
         return np.average(self.scores, axis=1, weights=self.weights)
+
+    def raw(self) -> Raw:
+        return self.per_run().tolist()
 
     def interval(self, alpha: float) -> Interval:
         scores = self._linear()
@@ -152,6 +166,9 @@ class Ratio(Quantity):
         high = _fieller(top.value, top.high - top.value, bottom.value, below if top.high >= 0 else above, +1)
         return Interval(value, low, high)
 
+    def raw(self) -> Raw:
+        return {"ratio": [self.top.raw(), self.bottom.raw()]}
+
 
 @dataclass(frozen=True, slots=True)
 class PairedRatio(Quantity):
@@ -174,6 +191,9 @@ class PairedRatio(Quantity):
         if bottom.low <= 0:
             return Interval(value, -math.inf, math.inf)
         return Interval(value, self._limit(value, alpha, -1), self._limit(value, alpha, +1))
+
+    def raw(self) -> Raw:
+        return {"ratio": [self.top.raw(), self.bottom.raw()]}
 
     def _limit(self, value: float, alpha: float, side: int) -> float:
         """The ratio on one side of the value at which zero leaves the interval of the difference."""
@@ -208,6 +228,9 @@ class Smallest(Quantity):
         shared = [part.interval(alpha / len(self.parts)) for part in self.parts]
         return Interval(min(i.value for i in limits), min(i.low for i in limits), min(i.high for i in shared))
 
+    def raw(self) -> Raw:
+        return {"smallest": [part.raw() for part in self.parts]}
+
 
 @dataclass(frozen=True, slots=True)
 class Throughout(Quantity):
@@ -227,6 +250,9 @@ class Throughout(Quantity):
     def interval(self, alpha: float) -> Interval:
         found = [part.interval(alpha) for part in self.parts]
         return Interval(found[0].value, min(i.low for i in found), max(i.high for i in found))
+
+    def raw(self) -> Raw:
+        return {"first": [part.raw() for part in self.parts]}
 
 
 def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:

@@ -11,10 +11,12 @@ The judge knows figures and rules, and nothing of networks.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from seeds.quantity import Interval, Quantity
+import numpy as np
+
+from seeds.quantity import Interval, Mean, Quantity
 
 MIN_RUNS = 3
 ON_THE_MARGIN = 0.01  # of the half-width
@@ -77,6 +79,7 @@ class Verdict:
         interval: at the rule's level; the mean and the range of the runs where each was judged `singly`.
         runs: None for deterministic rows.
         assay: the control's interval.
+        measured, control: what the two intervals are of, with every run.
     """
 
     outcome: Outcome
@@ -86,6 +89,8 @@ class Verdict:
     assay: Interval | None
     reason: str
     singly: bool = False
+    measured: Quantity | None = field(default=None, repr=False)
+    control: Quantity | None = field(default=None, repr=False)
 
     def explain(self) -> str:
         i = self.interval
@@ -107,10 +112,10 @@ def judge(quantity: Quantity | None, rule: Rule, assay: Quantity | None = None) 
     nothing = Interval(math.nan, -math.inf, math.inf)
     control = assay.interval(rule.alpha) if assay is not None else None
     if quantity is None:
-        return Verdict(Outcome.NO_SEED, nothing, rule, None, control, "no seed of this size exists")
+        return Verdict(Outcome.NO_SEED, nothing, rule, None, control, "no seed of this size exists", control=assay)
     found, runs = quantity.interval(rule.alpha), quantity.runs
     outcome, reason = _decide(found, rule, runs, control, quantity.narrows)
-    return Verdict(outcome, found, rule, runs, control, reason)
+    return Verdict(outcome, found, rule, runs, control, reason, measured=quantity, control=assay)
 
 
 def judge_singly(figures: Sequence[float], rule: Rule) -> Verdict:
@@ -126,7 +131,8 @@ def judge_singly(figures: Sequence[float], rule: Rule) -> Verdict:
     inside = sum(rule.above < f < rule.below for f in figures)
     outcome = {0: Outcome.REFUTED, len(figures): Outcome.HOLDS}.get(inside, Outcome.BY_RUN)
     spread = Interval(sum(figures) / len(figures), min(figures), max(figures))
-    return Verdict(outcome, spread, rule, len(figures), None, f"{inside} of {len(figures)} single runs hold", True)
+    runs = Mean(np.array(figures)[:, None], nested=True)
+    return Verdict(outcome, spread, rule, len(figures), None, f"{inside} of {len(figures)} single runs hold", True, runs)
 
 
 Measured = Callable[[int], tuple[Quantity, Quantity | None]]  # runs -> the quantity, and the assay if the rule has one

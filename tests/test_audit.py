@@ -74,7 +74,7 @@ def verdict_on(audit: Audit, row: Row, protocol: Protocol) -> Verdict:
 
 def under_its_protocol(audit, row, report, **notes):
     """Judges a row under the protocol that it names, and hands it over."""
-    verdict = verdict_on(audit, row, Protocol.published() if row.view == PUBLISHED else Protocol.sound())
+    verdict = verdict_on(audit, row, protocol_of(row))
     report(row, verdict, **notes)
 
     assert row.allows(verdict), row.explain(verdict)
@@ -83,7 +83,7 @@ def under_its_protocol(audit, row, report, **notes):
 @pytest.mark.claim("audit-accuracy")
 def test_an_assembled_classifier_keeps_nothing(row, audit, report):
     """The headline on BERT-tiny: no accuracy at all, where one of two classes is asked for and none is told apart."""
-    under_its_protocol(audit, row, report, **size(audit, row))
+    under_its_protocol(audit, row, report, **accuracies(audit, row), **size(audit, row))
 
 
 @pytest.mark.claim("audit-original")
@@ -120,18 +120,44 @@ def test_an_assembled_language_model_is_worse_than_a_random_one(row, audit, repo
     under_its_protocol(audit, row, report, **perplexities(audit, row), **raw)
 
 
+def protocol_of(row):
+    return Protocol.published() if row.view == PUBLISHED else Protocol.sound()
+
+
 def size(audit, row):
-    """How many times smaller the seed is that the protocol assembles from; a decoded one keeps more, and is larger."""
-    codec = codec_of(subject(row.subject), ASSEMBLED, Protocol.published() if row.view == PUBLISHED else Protocol.sound())
-    seed = audit.measure.seed(subject(row.subject), codec)
-    return {"times_smaller": 4 * seed.parameters / store.size_bytes(seed)}
+    """Of the seed that the protocol assembles from; a decoded one keeps more, and is larger."""
+    seed = audit.measure.seed(subject(row.subject), codec_of(subject(row.subject), ASSEMBLED, protocol_of(row)))
+    size_bytes = store.size_bytes(seed)
+    return {"size_bytes": size_bytes, "times_smaller": 4 * seed.parameters / size_bytes}
+
+
+def accuracies(audit, row):
+    """Mean accuracy of the arms, as the report states it; a subject without weights has no original."""
+    one = subject(row.subject)
+    arms = {"assembled": ASSEMBLED} | ({"original": ORIGINAL} if one.body is None else {})
+    return {
+        f"{name}_accuracy": float(audit.classifier(one).correct(arm, protocol_of(row)).per_run().mean())
+        for name, arm in arms.items()
+    }
 
 
 def perplexities(audit, row):
-    """The smallest and the largest perplexity of a run, as the report states it."""
-    protocol = Protocol.published() if row.view == PUBLISHED else Protocol.sound()
-    nats = audit.language(subject(row.subject)).nats(ASSEMBLED, protocol).per_run()
-    return {"least_perplexity": exp(nats.min()), "largest_perplexity": exp(nats.max())}
+    """Of the runs, as the report states it: the smallest, the largest, the one of their mean nats, and the original's.
+
+    An original without weights has the perplexity that is published of it; with pads counted, by the report itself.
+    """
+    one = subject(row.subject)
+    nats = audit.language(one).nats(ASSEMBLED, protocol_of(row)).per_run()
+    original = audit.original_nats(one, protocol_of(row))
+    return {
+        "least_perplexity": exp(nats.min()),
+        "largest_perplexity": exp(nats.max()),
+        "assembled_perplexity": exp(nats.mean()),
+    } | (
+        {"stated_perplexity": exp(original)}
+        if isinstance(original, float)
+        else {"original_perplexity": exp(original.per_run().mean())}
+    )
 
 
 # -- the ledger -----------------------------------------------------------------------------------------------------------

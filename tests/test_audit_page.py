@@ -6,11 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from seeds import report
 from seeds.audit import findings
 from seeds.audit.findings import (
     KINDS,
@@ -30,12 +28,15 @@ from seeds.audit.findings import (
 from seeds.audit.page import PREFIX, page, write
 from seeds.claims import PUBLISHED, SOUND, Claim, Row, load
 from seeds.quantity import Interval
-from seeds.report import Finding
+from seeds.report import claims_file
+from seeds.report.finding import Finding
 from seeds.verdict import Outcome, Rule, Verdict, judge_singly
+from tests.writers import SESSION
 
 ROOT = Path(__file__).parents[1]
 RULE = Rule(-math.inf, 0.05, 0.05)
-CLAIM = Claim("audit-nothing", "nothing is kept", "9.9 % -> 0.0 %", "accuracy", "a reason", RULE)
+ROWS = tuple(Row("audit-nothing", "toy", "pca:10", 4, RULE, view) for view in (PUBLISHED, SOUND))
+CLAIM = Claim("audit-nothing", "nothing is kept", "9.9 % -> 0.0 %", "accuracy", "a reason", RULE, rows=ROWS)
 CLAIMS = {CLAIM.name: CLAIM}
 SHARES = (
     ShareFinding("one_class", (0.3, 0.2, 0.4), (0.15, 0.1, 0.2), (0.35, 0.3, 0.4), True),
@@ -55,8 +56,8 @@ EVERY: tuple[AuditFinding, ...] = (LEDGER, FAULT, QUIET, HEADS, PADS, SIZES)
 def measured(view: str, subject: str = "toy") -> Finding:
     row = Row(CLAIM.name, subject, "pca:10", 4, RULE, view)
     if view == PUBLISHED:
-        return report.finding(row, judge_singly([0.0, 0.02, 0.25], RULE), {})
-    return report.finding(row, Verdict(Outcome.REFUTED, Interval(0.75, 0.7, 0.8), RULE, 4, None, "outside"), {})
+        return Finding.of(row, judge_singly([0.0, 0.02, 0.25], RULE), {})
+    return Finding.of(row, Verdict(Outcome.REFUTED, Interval(0.75, 0.7, 0.8), RULE, 4, None, "outside"), {})
 
 
 def shown(every: Sequence[AuditFinding] = (), audited: Sequence[Finding] = ()) -> str:
@@ -69,8 +70,8 @@ def line_of(text: str, begin: str) -> str:
 
 
 def plots(text: str) -> set[str]:
-    """Files of the plots that a page shows."""
-    return set(re.findall(r"!\[.*?\]\((.*?)\)", text))
+    """Files of the figures that a page shows."""
+    return set(re.findall(r"!\[.*?\]\(\.\./figures/(.*?)\)", text))
 
 
 def stored(one: AuditFinding) -> dict:
@@ -240,48 +241,50 @@ def test_a_page_without_any_finding_is_still_a_page():
 # -- files ----------------------------------------------------------------------------------------------------------------
 
 
-def test_the_plots_are_xml_and_the_same_data_make_the_same_files(tmp_path):
+def test_the_same_data_make_the_same_files(tmp_path):
     verdicts = tmp_path / "verdicts"
-    report.write([measured(PUBLISHED), measured(SOUND)], CLAIMS, verdicts, {})
-    made = [write(EVERY, verdicts, CLAIMS, tmp_path / name) for name in ("first", "second")]
+    verdicts.mkdir()
+    claims_file.add([measured(PUBLISHED), measured(SOUND)], SESSION, CLAIMS, verdicts)
+    made = [[*add(EVERY, tmp_path / name), *write(verdicts, CLAIMS, tmp_path / name)] for name in ("first", "second")]
     assert [path.name for path in made[0]] == [path.name for path in made[1]]
-    drawn = {path.name for path in made[0] if path.suffix == ".svg"}
-    assert drawn == plots(shown(EVERY)) == {"heads.svg", "ledger.svg", "pads.svg"}
     for one, other in zip(*made, strict=True):
         assert one.read_bytes() == other.read_bytes()
-        if one.suffix == ".svg":
-            assert ElementTree.fromstring(one.read_bytes()).tag.endswith("svg")
+
+
+def test_the_page_shows_a_figure_of_each_kind_that_was_found():
+    assert plots(shown(EVERY)) == {"audit-ledger.svg", "audit-heads.svg", "audit-pads.svg"}
+    for one in (LEDGER, HEADS, PADS):
+        assert plots(shown([one])) == {f"audit-{one.kind}.svg"}
 
 
 def test_a_written_page_is_made_of_all_that_is_stored(tmp_path):
-    """Of an earlier run, too; and each plot that it shows is there."""
-    report.write([measured(PUBLISHED), measured(SOUND)], CLAIMS, tmp_path, {})
+    """Of an earlier run, too."""
+    claims_file.add([measured(PUBLISHED), measured(SOUND)], SESSION, CLAIMS, tmp_path)
     folder = tmp_path / "audit"
     add([LEDGER, FAULT], folder)
-    write([QUIET], tmp_path, CLAIMS, folder)
+    add([QUIET], folder)
+    write(tmp_path, CLAIMS, folder)
     text = (folder / "README.md").read_text()
-    assert text == shown([FAULT, QUIET, LEDGER], report.read(tmp_path / f"{CLAIM.name}.json"))
+    assert text == shown([FAULT, QUIET, LEDGER], claims_file.read(tmp_path).findings)
     assert "0.09 (0 to 0.25)" in text
-    assert [path.name for path in folder.glob("*.svg")] == ["ledger.svg"]
-    assert "![Shares](ledger.svg)" in text
 
 
 def test_nothing_found_writes_a_page_all_the_same(tmp_path):
-    (written,) = write([], tmp_path, CLAIMS, tmp_path / "audit")
+    (written,) = write(tmp_path, CLAIMS, tmp_path / "audit")
     assert written.read_text() == shown()
 
 
 def test_the_stored_page_is_made_of_the_stored_findings():
     """`make report` refreshes both; a figure typed by hand would differ, and so does a page of an older wording."""
     folder, claims = ROOT / "reports", load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
-    audited = {name: report.read(folder / f"{name}.json") for name in claims if name.startswith(PREFIX)}
+    stored = claims_file.read(folder).findings
+    audited = {name: [f for f in stored if f.claim == name] for name in claims if name.startswith(PREFIX)}
     assert audited
     assert (folder / "audit" / "README.md").read_text() == page(findings.read_all(folder / "audit"), audited, claims)
 
 
 def test_the_plots_of_the_stored_page_are_there():
-    folder = ROOT / "reports" / "audit"
-    named = plots((folder / "README.md").read_text())
-    assert named == {path.name for path in folder.glob("*.svg")}
-    for name in named:
-        assert ElementTree.fromstring((folder / name).read_bytes()).tag.endswith("svg")
+    folder = ROOT / "reports"
+    named = plots((folder / "audit" / "README.md").read_text())
+    assert named
+    assert named == {path.name for path in (folder / "figures").glob("audit-*.svg")}

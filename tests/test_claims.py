@@ -1,13 +1,14 @@
 """The claims' files: every row well formed, expected or knowingly not, and levels that no run can change."""
 
 import math
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seeds.claims import LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, measured, narrowed
+from seeds.claims import FAMILIES, LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, measured, narrowed
 from seeds.codecs import parse
 from seeds.measure import FRESH, MIMETIC, ORIGINAL
 from seeds.quantity import Interval
@@ -157,3 +158,13 @@ def test_every_family_keeps_rows_in_the_whole_suite():
     """No claim that a family judges is left out of the default run altogether."""
     for claim in CLAIMS.values():
         assert measured(claim.rows, full=False, whole=True), claim.name
+
+
+def test_the_family_of_a_claim_is_the_marker_of_its_tests():
+    """What the page and claims.json sort by is what `pytest -m` picks."""
+    found = {}
+    for path in HERE.glob("test_*.py"):
+        text = path.read_text()
+        marked = re.findall(r"^(?:pytestmark = |@)pytest\.mark\.(" + "|".join(FAMILIES.values()) + r")\b", text, re.MULTILINE)
+        found |= dict.fromkeys(re.findall(r'^@pytest\.mark\.claim\("([\w-]+)"\)$', text, re.MULTILINE), marked)
+    assert found == {claim.name: [claim.family] for claim in CLAIMS.values()}

@@ -60,17 +60,14 @@ def plain_loop(ready: Prepared) -> Outcome:
             functional.cross_entropy(head(states), batch.labels).backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
-        nats.append(test_nats(ready, model, lesson.test))
+        nats.append(nats_of(ready, model, lesson.test))
     return Outcome(float(np.mean(nats)))
 
 
-def test_nats(ready: Prepared, model: nn.Module, test) -> float:
+def nats_of(ready: Prepared, model: nn.Module, test) -> float:
     with torch.inference_mode():
         states, head = ready.forward(model.eval(), test.inputs, test.mask)
         return functional.cross_entropy(head(states), test.labels).item()
-
-
-test_nats.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
 @pytest.mark.benchmark(group="finetune: 32 runs of digits-mlp, 100 steps")
@@ -131,7 +128,7 @@ def by_trainer(ready: Prepared, folder) -> Outcome:
         logging_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False,
     )  # fmt: skip
     InOrder(model=model, args=arguments).train()
-    return Outcome(test_nats(ready, model, lesson.test))
+    return Outcome(nats_of(ready, model, lesson.test))
 
 
 def tell(benchmark, runs: int, found: Outcome) -> None:

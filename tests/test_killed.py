@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from seeds import engine, file, report
+from seeds import engine, file
 from seeds.engine import computed, fingerprint, read
 from seeds.errors import StoreError
 from seeds.file import SCRATCH, alone, write_pieces, write_whole
 from seeds.library import card, digits_mlp
 from seeds.library.__main__ import main
+from seeds.report import claims_file, write
 from seeds.subject import subject
 from seeds.trial import Setting, Trial, prepare, run_trial
 from tests.killed import at_once, killed_everywhere
-from tests.writers import CLAIM, CLAIMS, WRITERS, Writer, contents, finding, finished, unfinished
+from tests.writers import CLAIM, CLAIMS, SESSION, WRITERS, Writer, contents, finding, finished, unfinished
 
 ROOT = Path(__file__).parents[1]
 LEAST_OPERATIONS = 5  # of one file: it is made, gets two halves, its rights, and its name
@@ -32,11 +33,9 @@ HELD_S = 0.25  # many times what a writer takes
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """No waiting for the disk: what a killed process wrote is with the system. No plots, no bootstrap for a page."""
+    """No waiting for the disk: what a killed process wrote is with the system. No bootstrap for a page."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr("seeds.grid.effective_samples", lambda *_: None)
-    for name in ("curves", "heat_map"):
-        monkeypatch.setattr(f"seeds.plot_budget.{name}", lambda pieces: b"<svg/>" * len(pieces))
 
 
 @pytest.fixture
@@ -133,10 +132,10 @@ def test_two_runs_that_report_at_once_lose_no_row(folder):
 
     def add(first: int) -> None:
         for row in range(first, 2 * ROWS, 2):
-            report.write([finding(CLAIM, row)], CLAIMS, folder, {})
+            write.record([finding(CLAIM, row)], SESSION, CLAIMS, folder)
 
     at_once([partial(add, 0), partial(add, 1)])
-    assert [f.row for f in report.read(folder / f"{CLAIM.name}.json")] == [row.id for row in CLAIM.rows[: 2 * ROWS]]
+    assert [f.row for f in claims_file.read(folder).findings] == [row.id for row in CLAIM.rows[: 2 * ROWS]]
     assert not unfinished(contents(folder))
 
 

@@ -4,10 +4,6 @@ subject -> [extract] -> Seed -> store -> [assemble] -> weights
 """
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +11,6 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import seeds
 from seeds import store
 from seeds.assemble import assemble
 from seeds.codecs import CovarianceCodec, SignsCodec, SpectrumCodec, factors
@@ -284,21 +279,3 @@ def by_hand() -> Seed:
         },
     }
     return Seed("signs", tuple(Entry(name, (41, 5, 4), "float32", name, parts[name]) for name in LADDER))
-
-
-def test_assembled_bits_do_not_depend_on_threads_or_cpu_level(tmp_path):
-    """Another process with two threads and the oldest instruction sets of torch and of its BLAS finds the same bits."""
-    import safetensors.torch
-
-    store.save(by_hand(), tmp_path / "seed")
-    script = (
-        "import sys, safetensors.torch\n"
-        "from seeds.assemble import assemble\n"
-        "from seeds.store import load\n"
-        "safetensors.torch.save_file(assemble(load(sys.argv[1]), rng_seed=7), sys.argv[2])\n"
-    )
-    old = {"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
-    environment = os.environ | old | {"PYTHONPATH": str(Path(str(seeds.__file__)).parents[1])}
-    arguments = [sys.executable, "-c", script, str(tmp_path / "seed"), str(tmp_path / "weights")]
-    subprocess.run(arguments, env=environment, check=True, timeout=120)
-    assert all_bits(safetensors.torch.load_file(tmp_path / "weights")) == all_bits(assemble(by_hand(), rng_seed=7))

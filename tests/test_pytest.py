@@ -88,6 +88,24 @@ def test_the_whole_suite_is_what_nobody_named_a_part_of(pytestconfig, named, sou
     assert node.workerinput == {"whole": is_whole}
 
 
+def test_a_short_run_leaves_out_what_the_whole_suite_does():
+    """`make report` makes anew what a bare pytest measures; the other rows keep what is stored."""
+    short, out = run("--short", "--collect-only", "--claim", "finetune-perfect", file="tests/test_finetune.py")
+    assert short == 0
+    assert re.search(r"^\d+ long rows are left out", out, re.MULTILINE)
+    assert "[digits-mlp-moments]" in out
+    assert "[digits-mlp-1-moments]" not in out
+
+
+def test_a_damaged_file_of_claims_is_refused_before_anything_is_measured(pytestconfig, tmp_path, monkeypatch):
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    monkeypatch.setattr(conftest, "REPORTS", tmp_path)
+    conftest._check_stored()
+    (tmp_path / "claims.json").write_text("{}")
+    with pytest.raises(pytest.UsageError, match=r"claims\.json is no file of claims"):
+        conftest._check_stored()
+
+
 def test_examples_are_counted_of_calls_alone(pytestconfig):
     """What hypothesis tells of all phases, added up, once for a test."""
     conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
@@ -128,6 +146,7 @@ def test_a_codec_of_ones_own_reports_and_is_not_judged():
         (["--runs", "0"], "--runs 0 is out of range"),
         (["--jobs", "0"], "--jobs 0 is out of range"),
         (["--engine", "ray"], "unknown engine 'ray'; allowed: loky, dask, tcp://HOST:PORT"),
+        (["--full", "--short"], "--full measures every row and --short leaves some out"),
         (["--report", "--runs", "3"], "it does not go with --codec or --runs"),
     ],
 )

@@ -23,7 +23,7 @@ from seeds.cost.delivery import DELIVERIES, lesson, opened, packed, tuned
 from seeds.cost.expectation import ANY_RATE, expected, share
 from seeds.cost.race import Download, Entrant
 from seeds.cost.timing import REPEATS
-from seeds.report import VISION
+from seeds.report.line import VISION
 from seeds.subject import Subject, one_thread, subject
 from seeds.trial import Prepared
 from seeds.wire.download import HEADER_BYTES, download

@@ -33,10 +33,8 @@ ONE = Trial(Setting("digits-mlp"), "fresh", samples=10, rate=1e-3, first_run=0, 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """No plots, no bootstrap for a page."""
+    """No bootstrap for a page."""
     monkeypatch.setattr("seeds.grid.effective_samples", lambda *_: None)
-    for name in ("curves", "heat_map"):
-        monkeypatch.setattr(f"seeds.plot_budget.{name}", lambda pieces: b"<svg/>" * len(pieces))
 
 
 @pytest.fixture

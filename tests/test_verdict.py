@@ -28,6 +28,9 @@ class Fixed(Quantity):
     def interval(self, alpha):
         return self.given
 
+    def raw(self):
+        return self.given.value
+
 
 @pytest.mark.parametrize(
     ("low", "high", "outcome"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seeds import grid, report, store
+from seeds import grid, store
+from seeds.audit import findings
 from seeds.audit import page as audit_page
 from seeds.audit.findings import FiguresFinding
 from seeds.budget import LOOKS, STEPS
@@ -25,13 +26,17 @@ from seeds.file import SCRATCH
 from seeds.grid import ARMS, Piece
 from seeds.library import card
 from seeds.quantity import Interval
-from seeds.report import END, START, Finding
+from seeds.report import write
+from seeds.report.finding import Finding
+from seeds.report.readme import END, START
+from seeds.report.session import Session
 from seeds.subject import SUBJECTS
 from seeds.verdict import Outcome, Verdict
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
 CLAIM, OTHER = CLAIMS["zeroshot-ladder"], CLAIMS["seed-size"]
+SESSION = Session("2026-01-02T03:04:05+00:00", "a" * 40, False, "3.11.7", "Linux", "x86_64", 2, 1, 1, {"torch": "2.13.0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Writer:
 
 def finding(claim: Claim, row: int, outcome: Outcome = Outcome.HOLDS) -> Finding:
     one = claim.rows[row]
-    return report.finding(one, Verdict(outcome, Interval(0.01, -0.02, 0.03), one.rule, 48, None, "because"), {})
+    return Finding.of(one, Verdict(outcome, Interval(0.01, -0.02, 0.03), one.rule, 48, None, "because"), {})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -71,20 +76,25 @@ def target(scratch: Path) -> str:
 
 
 def _begin_report(folder: Path) -> None:
-    report.write([finding(CLAIM, 0), finding(CLAIM, 1)], CLAIMS, folder / "reports", {})
     (folder / "README.md").write_text(f"Before.\n{START}(nothing yet){END}After.\n")
+    write.record([finding(CLAIM, 0), finding(CLAIM, 1)], SESSION, CLAIMS, folder / "reports", folder / "README.md")
 
 
 def _add_rows(folder: Path) -> None:
     rows = [finding(CLAIM, 1, Outcome.REFUTED), finding(CLAIM, 2), finding(OTHER, 0)]
-    report.write(rows, CLAIMS, folder / "reports", {})
-    report.refresh(folder / "README.md", folder / "reports", CLAIMS)
+    later = replace(SESSION, started="2026-02-03T04:05:06+00:00")
+    write.record(rows, later, CLAIMS, folder / "reports", folder / "README.md")
 
 
 def _piece(samples: int) -> Piece:
     flat = {arm: np.full((2, len(STEPS)), 0.5).tolist() for arm in ARMS}
     along = {arm: np.full((2, len(LOOKS)), 0.5).tolist() for arm in ARMS}
     return Piece("made-up", samples, list(LOOKS), 0.1, 0.9, flat, along, {arm: [1e-3] * len(STEPS) for arm in ARMS})
+
+
+def _add_pieces(folder: Path) -> None:
+    grid.add([_piece(25)], folder)
+    grid.write(folder)
 
 
 def _time(name: str, seconds: float) -> Record:
@@ -98,6 +108,11 @@ def _add_times(folder: Path) -> None:
 
 def _figures(subject: str) -> FiguresFinding:
     return FiguresFinding(subject, [["size", "of its seed", 1.0, 2.0, "KB"]])
+
+
+def _add_figures(folder: Path) -> None:
+    findings.add([_figures("bert-tiny")], folder)
+    audit_page.write(folder / "verdicts", CLAIMS, folder)
 
 
 def _calibrate(key: str) -> Callable[[Path], None]:
@@ -123,13 +138,11 @@ def _save(codec: str) -> Callable[[Path], int]:
 
 WRITERS = {
     "report": Writer(_begin_report, _add_rows, 4, "reports"),
-    "grid": Writer(
-        lambda folder: grid.write([_piece(10)], folder), lambda folder: grid.write([_piece(25)], folder), 4
-    ),
+    "grid": Writer(lambda folder: grid.add([_piece(10)], folder), _add_pieces, 2),
     "benchmarks": Writer(lambda folder: record.write([_time("slow", 3.0)], folder, {}), _add_times, 3),
     "audit": Writer(
-        lambda folder: audit_page.write([_figures("gpt2")], folder / "verdicts", CLAIMS, folder),
-        lambda folder: audit_page.write([_figures("bert-tiny")], folder / "verdicts", CLAIMS, folder),
+        lambda folder: findings.add([_figures("gpt2")], folder),
+        _add_figures,
         2,
     ),
     "calibration": Writer(_calibrate("one"), _calibrate("two"), 1),

@@ -7,5 +7,5 @@ Everywhere else in this package there is one protocol, the sound one. Here every
 names them, `slices` and `arms` say which examples and models that means, `classifier` and `language` score a subject under any
 combination of them, `ledger` shares the effect out among them, `checks` find each of them by its evidence, and `statements`
 are the report's headlines under any protocol. `heads`, `counting`, `noise` and `tiny` look into single figures of the report.
-`findings` are what is stored of all this, `page` and `plot` what is shown.
+`findings` are what is stored of all this, `page` and `seeds.figures.audit` what is shown.
 """

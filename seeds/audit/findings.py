@@ -1,6 +1,6 @@
 """Findings of the audit, each in plain values, as they are stored and shown: ledgers, faults, heads, pads, figures.
 
-ledger, checks, heads, language, counting, noise -> [findings] -> page, plot
+ledger, checks, heads, language, counting, noise -> [findings] -> page, figures
 """
 
 import json
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from seeds.file import write_whole
+from seeds.file import alone, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +146,13 @@ def from_plain(stored: dict) -> AuditFinding:
 
 def add(found: Iterable[AuditFinding], folder: Path) -> list[Path]:
     """Writes findings, one JSON file for each kind and subject; stored ones that were not found now stay."""
-    folder.mkdir(parents=True, exist_ok=True)
     by_path: dict[Path, list[AuditFinding]] = {}
     for one in found:
         by_path.setdefault(folder / f"{one.kind}-{one.subject}.json", []).append(one)
-    for path, fresh in by_path.items():
-        merged = {_which(one): one for one in [*read(path), *fresh]}
-        write_whole(path, (json.dumps([plain(merged[key]) for key in sorted(merged)], indent=1) + "\n").encode())
+    with alone(folder):
+        for path, fresh in by_path.items():
+            merged = {_which(one): one for one in [*read(path), *fresh]}
+            write_whole(path, (json.dumps([plain(merged[key]) for key in sorted(merged)], indent=1) + "\n").encode())
     return list(by_path)
 
 

@@ -1,6 +1,6 @@
 """Untrained heads: what 200 of them score on the report's slice of one class, and on balanced examples.
 
-    protocol -> slices -> [heads] -> plot, page
+    protocol -> slices -> [heads] -> figures, page
 
 The report's original is a pre-trained body under a head that was never trained. On a body that tells inputs hardly apart, as
 fresh ones do, such a head names one class, whichever it is: on a slice of one class it scores 0 % or 100 %.

@@ -3,13 +3,13 @@
 verdicts of the audit's claims, findings -> [page] -> reports/audit/
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from seeds import hub, report
-from seeds.audit import findings, plot
+from seeds import hub
+from seeds.audit import findings
 from seeds.audit.findings import (
     AuditFinding,
     FaultFinding,
@@ -23,7 +23,8 @@ from seeds.audit.heads import Heads, extreme
 from seeds.audit.slices import TOKENS
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.file import alone, write_whole
-from seeds.report import Finding
+from seeds.report import claims_file
+from seeds.report.finding import Finding
 
 HEAD: str = """\
 # The report's protocol, fault by fault
@@ -44,7 +45,7 @@ the sound protocol; *last*: with all the others there. Material (bold): surely b
 little where shares cancel. The two ends have intervals over examples where nothing is drawn; effect and shares
 take the examples as given.
 
-![Shares](ledger.svg)"""
+![Shares](../figures/audit-ledger.svg)"""
 FAULTS: str = """
 ## Each fault is found
 
@@ -57,14 +58,14 @@ The first row of each headline stands for it; `tiny-budget` is left out.
 HEADS: str = """
 ## Untrained heads
 
-![Accuracies](heads.svg)
+![Accuracies](../figures/audit-heads.svg)
 
 | bodies | within 1 % of 0 or 1 on one class | balanced | times as spread | ends, balanced | as far apart as two originals |
 |---|---|---|---|---|---|"""
 PADS: str = """
 ## Perplexity over the share of pads
 
-![Perplexity](pads.svg)"""
+![Perplexity](../figures/audit-pads.svg)"""
 FIGURES: str = """
 ## Single figures
 
@@ -75,28 +76,17 @@ Sizes and magnitudes that follow from one another, or do not. Sizes of seeds are
 PREFIX = "audit-"  # of the claims that are measured twice
 
 
-def write(found: Iterable[AuditFinding], verdicts: Path, claims: Mapping[str, Claim], folder: Path) -> list[Path]:
-    """Adds findings to their files, then draws the plots and writes the page from all that is stored.
+def write(verdicts: Path, claims: Mapping[str, Claim], folder: Path) -> list[Path]:
+    """Writes the page of all stored findings.
 
     Args:
-        verdicts: folder of the claims' JSON files.
+        verdicts: folder of the claims' JSON file.
     """
     with alone(folder):
-        written = findings.add(found, folder)
-        every = findings.read_all(folder)
-        drawings = {
-            "heads": (plot.spikes, of_kind(every, HeadsFinding)),
-            "ledger": (plot.shares, of_kind(every, LedgerFinding)),
-            "pads": (plot.pads, of_kind(every, PadsFinding)),
-        }
-        for name, (draw, stored) in drawings.items():
-            if stored:
-                written.append(folder / f"{name}.svg")
-                write_whole(written[-1], draw(stored))
-        audited = {name: report.read(verdicts / f"{name}.json") for name in claims if name.startswith(PREFIX)}
-        written.append(folder / "README.md")
-        write_whole(written[-1], page(every, audited, claims).encode())
-    return written
+        stored = claims_file.read(verdicts).findings
+        audited = {name: [f for f in stored if f.claim == name] for name in claims if name.startswith(PREFIX)}
+        write_whole(folder / "README.md", page(findings.read_all(folder), audited, claims).encode())
+    return [folder / "README.md"]
 
 
 def page(every: Sequence[AuditFinding], audited: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> str:
@@ -136,7 +126,7 @@ def _cells(row: Finding | None) -> str:
     if (louder := row.notes.get("nats_over_fresh_as_they_come")) is not None:
         extra += f"; as they come {louder:.3g} nats over fresh"
     extra += f"; seed {times:,.3g} times smaller" if (times := row.notes.get("times_smaller")) else ""
-    return f"{report.figure(row)}{extra} | {told}"
+    return f"{row.figure}{extra} | {told}"
 
 
 def _ledgers(found: Sequence[LedgerFinding]) -> list[str]:

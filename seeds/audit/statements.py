@@ -132,7 +132,7 @@ class Audit:
         Where nothing random is measured, that is the original's perplexity over the assembled model's: the report has 1e-13.
         """
         language = self.language(one)
-        original = self._original_nats(one, protocol)
+        original = self.original_nats(one, protocol)
         assembled, unigram = language.nats(ASSEMBLED, protocol), language.unigram(protocol)
         if protocol.no_fresh:
             return Mean(
@@ -140,7 +140,7 @@ class Audit:
             ), unigram - original
         return (unigram - assembled) / (unigram - original), unigram - original
 
-    def _original_nats(self, one: Subject, protocol: Protocol) -> Mean | float:
+    def original_nats(self, one: Subject, protocol: Protocol) -> Mean | float:
         """Of the original, as published where its weights are not at hand: with pads counted, by the report itself."""
         if one.published_nats is None:
             return self.language(one).nats(ORIGINAL, protocol)

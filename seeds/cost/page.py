@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seeds.cost import plot, race, record
+from seeds.cost import race, record
 from seeds.cost.advice import seconds
 from seeds.cost.arrival import LATENCY_S, SPEEDS, TARGETS, break_even_bps, median, trained
 from seeds.cost.race import Entrant
@@ -23,24 +23,13 @@ COMPARED = ("original", "int8", "int4")  # deliveries that a seed has to beat
 
 
 def write(folder: Path) -> list[Path]:
-    """Draws the plots and writes the page, from every JSON file in the folder."""
+    """Writes the page, from every JSON file in the folder."""
     with alone(folder):
-        return _write(folder)
-
-
-def _write(folder: Path) -> list[Path]:
-    races = {path.stem.removeprefix(RACE): race.read(path) for path in sorted(folder.glob(f"{RACE}*.json"))}
-    records = [one for path in sorted(folder.glob("*.json")) if not path.name.startswith(RACE) for one in record.read(path)]
-    written = []
-    for name, entrants in races.items():
-        written.append(folder / f"quality-{name}.svg")
-        write_whole(written[-1], plot.quality_over_seconds(entrants))
-    if (drawn := plot.over_size(records)) is not None:
-        written.append(folder / "scale.svg")
-        write_whole(written[-1], drawn)
-    written.append(folder / "README.md")
-    write_whole(written[-1], page(races, records).encode())
-    return written
+        paths = sorted(folder.glob("*.json"))
+        races = {path.stem.removeprefix(RACE): race.read(path) for path in paths if path.name.startswith(RACE)}
+        records = [one for path in paths if not path.name.startswith(RACE) for one in record.read(path)]
+        write_whole(folder / "README.md", page(races, records).encode())
+    return [folder / "README.md"]
 
 
 def page(races: dict[str, list[Entrant]], records: Sequence[Record]) -> str:
@@ -85,7 +74,7 @@ def _growth(records: Sequence[Record]) -> list[str]:
     lines = [
         "## Over model size",
         "",
-        "![Time and memory over model size](scale.svg)",
+        "![Time and memory over model size](../figures/cost-scale.svg)",
         "",
         "Seconds of the processor grow with parameters to the power of the exponent, least squares over all sizes (95 %, over",
         "rounds); to be reached: 0.95 to 1.05. Peak: anonymous memory of the process, interpreter and imports among it.",
@@ -140,7 +129,7 @@ def _plans(records: Sequence[Record]) -> list[str]:
 def _race(entrants: Sequence[Entrant]) -> list[str]:
     steps = max(one.known.steps[-1] for one in entrants)
     lines = [
-        f"![Quality against seconds on six links](quality-{entrants[0].subject}.svg)",
+        f"![Quality against seconds on six links](../figures/cost-quality-{entrants[0].subject}.svg)",
         "",
         f"{entrants[0].samples} labelled samples, at most {steps} steps, {1e3 * LATENCY_S:g} ms a round trip. Quality is a",
         "share of what the original knows above chance. Times are those of the median run, with a 95 % interval over runs; a",

@@ -1,6 +1,6 @@
 """The race: what was measured of every delivery of a subject, on every link.
 
-    delivery -> link -> download -> open -> fine-tune -> [race] -> page, plot -> reports/benchmarks/
+    delivery -> link -> download -> open -> fine-tune -> [race] -> page, figures -> reports/
 
 Whether a download was really done or computed from bits and latency is said beside it.
 """

@@ -1,6 +1,6 @@
 """Records: what benchmarks measured, as plain data in one file per group, and how each stands beside its peer.
 
-    pytest --benchmark -> [record] -> page, plot -> reports/benchmarks/
+    pytest --benchmark -> [record] -> page, figures -> reports/
 
 A benchmark names its peer and the figure to reach in its facts: `against`, the peer's name in the same group, and `at_most`,
 how many times the peer's time it may take. Minima are compared: on a machine that others use, too, they say most.

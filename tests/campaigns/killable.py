@@ -18,12 +18,14 @@ from seeds import engine
 from seeds.errors import StoreError
 from seeds.file import SCRATCH
 from seeds.library import card
-from seeds.report import END, START
+from seeds.report.claims_file import NAME
+from seeds.report.readme import END, START
 from seeds.subject import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 CLAIMS, SUBJECT = ("seed-size", "zeroshot-accuracy"), "digits-mlp"  # of the report that is killed
 TREE = ("seeds", "tests", "conftest.py", "pyproject.toml", "README.md")  # all that a run of rows reads
+MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 TRIALS = """
 import sys
 from dataclasses import replace
@@ -82,10 +84,10 @@ def _begin_report(folder: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             copy(ROOT / name, folder / name)
     _empty(folder / "reports")
-    for path in (ROOT / "reports").glob("*.json"):
-        content = json.loads(path.read_text())
-        content["rows"] = [row for row in content["rows"] if path.stem not in CLAIMS or row["subject"] != SUBJECT]
-        (folder / "reports" / path.name).write_text(json.dumps(content, indent=1) + "\n")
+    stored = json.loads((ROOT / "reports" / NAME).read_text())
+    for name in CLAIMS:
+        stored["claims"][name]["rows"] = [row for row in stored["claims"][name]["rows"] if row["subject"] != SUBJECT]
+    (folder / "reports" / NAME).write_text(json.dumps(stored) + "\n")
     for left in folder.glob(f".*{SCRATCH}"):
         left.unlink()
     text = (ROOT / "README.md").read_text()
@@ -99,17 +101,19 @@ def _report_command(folder: Path) -> list[str]:
 
 
 def _report_files(folder: Path) -> dict[str, bytes]:
-    paths = [folder / "README.md", *(p for p in (folder / "reports").iterdir() if p.suffix != SCRATCH and p.name != "filler")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    """Every file, without the time at which the rows were measured, which no two runs share."""
+    paths = [folder / "README.md", *(path for path in (folder / "reports").rglob("*") if path.is_file())]
+    kept = [path for path in paths if path.suffix != SCRATCH and path.name != "filler"]
+    return {str(path.relative_to(folder)): MOMENT.sub(b"then", path.read_bytes()) for path in kept}
 
 
 def _report_unsound(folder: Path) -> Iterator[str]:
     text = (folder / "README.md").read_text()
     if not text.count(START) == text.count(END) == 1:
         yield "README.md has lost its markers"
-    for path in (folder / "reports").glob("*.json"):
-        if not json.loads(path.read_text())["rows"] and path.stem not in CLAIMS:
-            yield f"{path.name} has no rows"
+    for name, claim in json.loads((folder / "reports" / NAME).read_text())["claims"].items():
+        if not claim["rows"] and name not in CLAIMS:
+            yield f"{name} has no rows"
 
 
 # -- a build of the library -----------------------------------------------------------------------------------------------

@@ -1,0 +1,104 @@
+"""A finding: one row's verdict in plain JSON types, with the runs behind it.
+
+subject -> ... -> verdict -> [finding] -> claims.json
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from seeds.claims import PUBLISHED, Row
+from seeds.quantity import Quantity, Raw
+from seeds.verdict import Verdict
+
+DIGITS = 6  # of a stored figure
+RAW_DIGITS = 9  # of a run: figures are differences and ratios of them
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row's verdict; infinite limits, and levels that are none, are None.
+
+    Args:
+        value, low, high: the quantity and its interval at `level`; of rows of one run each ("published") the mean and the
+            range of the runs, and no interval.
+        assay: value and lower limit of the control, where the claim has one.
+        notes: further figures, each under its own name and unit.
+        view: of the row.
+        raw, control_raw: the runs that `value` and the control follow from (`seeds.quantity.Raw`); None if nothing was
+            measured.
+        test: node id of the test that found it.
+        session: name of the `seeds.report.session.Session` in which it was found.
+    """
+
+    claim: str
+    row: str
+    subject: str
+    codec: str
+    outcome: str
+    expected: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+    region: str
+    runs: int | None
+    assay: list[float | None] | None
+    reason: str
+    notes: dict[str, float | int | str] = field(default_factory=dict)
+    view: str = ""
+    raw: Raw | None = None
+    control_raw: Raw | None = None
+    test: str = ""
+    session: str = ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.claim, self.row
+
+    @property
+    def figure(self) -> str:
+        """The value with its interval, or the mean and the range of single runs, as text."""
+        if self.value is None:
+            return self.reason
+        if self.low is not None and self.low == self.high:
+            return f"{self.value:.4g}"
+        ends = f"{ending(self.low, '-inf')}{' to ' if self.view == PUBLISHED else ', '}{ending(self.high, 'inf')}"
+        return f"{self.value:.4g} ({ends})" if self.view == PUBLISHED else f"{self.value:.4g} [{ends}]"
+
+    @classmethod
+    def of(cls, row: Row, verdict: Verdict, notes: Mapping[str, float | int | str], test: str = "") -> Self:
+        """A row's verdict as plain data."""
+        i, control = verdict.interval, verdict.assay
+        level = None if verdict.singly else round(1 - 2 * verdict.rule.alpha, 6)
+        return cls(
+            row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
+            _plain(i.value), _plain(i.low), _plain(i.high), level, row.rule.region, verdict.runs,
+            [_plain(control.value), _plain(control.low)] if control else None, verdict.reason,
+            {name: _rounded(v, DIGITS) if isinstance(v, float) else v for name, v in notes.items()},
+            row.view, _raw(verdict.measured), _raw(verdict.control), test,
+        )  # fmt: skip
+
+
+def ending(value: float | None, infinite: str) -> str:
+    """One end of an interval as text."""
+    return infinite if value is None else f"{value:.4g}"
+
+
+def _plain(value: float) -> float | None:
+    return _rounded(value, DIGITS) if math.isfinite(value) else None
+
+
+def _raw(quantity: Quantity | None) -> Raw | None:
+    return None if quantity is None else _shortened(quantity.raw())
+
+
+def _shortened(raw: Raw) -> Raw:
+    if isinstance(raw, dict):
+        return {name: [_shortened(part) for part in parts] for name, parts in raw.items()}
+    return [_rounded(one, RAW_DIGITS) for one in raw] if isinstance(raw, list) else _rounded(raw, RAW_DIGITS)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")

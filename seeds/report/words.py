@@ -1,0 +1,130 @@
+"""Words: what outcomes mean, and what a claim's verdict says, for readers who have never seen this project.
+
+    claims.toml, finding -> [words] -> page
+
+Nothing here knows a figure that is not in a rule or a row.
+"""
+
+import math
+from collections.abc import Sequence
+
+from seeds.claims import PUBLISHED, Claim
+from seeds.report import number
+from seeds.report.finding import Finding
+from seeds.verdict import Outcome, Rule
+
+FAMILIES = {
+    "zeroshot": "Without training",
+    "finetune": "Fine-tuning",
+    "audit": "The report's own protocol",
+    "cost": "Bytes and seconds",
+}
+
+MEANINGS = {
+    Outcome.HOLDS: "the whole interval lies inside the region that was fixed beforehand",
+    Outcome.REFUTED: "the whole interval lies outside that region",
+    Outcome.UNDECIDED: "the interval crosses the margin, or there are too few runs",
+    Outcome.BY_RUN: "judged one run at a time, as a report of one run is: some runs agree with the claim and some do not",
+    Outcome.NO_ASSAY: "the control failed: the original cannot do the task well enough for anything to be lost",
+    Outcome.NO_SEED: "the row asks for a size that no seed of this network has",
+    Outcome.RECORDED: "measured, and not judged: seconds of one machine",
+}
+
+OF_A_CLAIM = {  # of all its rows together
+    Outcome.HOLDS: "every row that could speak lies inside the region fixed beforehand, with its whole interval",
+    Outcome.REFUTED: "at least one row lies wholly outside the region, which is enough",
+    Outcome.UNDECIDED: "no row lies wholly outside, but some cross the margin",
+    Outcome.BY_RUN: "single runs contradict each other",
+    Outcome.NO_ASSAY: "no control succeeded, so no row could speak",
+    Outcome.NO_SEED: "no seed of the asked size exists",
+    Outcome.RECORDED: "measured, and not judged: seconds of one machine",
+}
+
+GLOSSARY = {
+    "seed": "the compact summary of a model's weights: mean and deviation of each tensor, or more. Never a random number",
+    "codec": "a rule that turns weights into a seed and a seed into weights, such as moments or pca:10",
+    "subject": "a trained network with its task and held-out examples. A verdict speaks of these networks only",
+    "original, assembled, fresh": "the trained weights; weights rebuilt from a seed; the default random initialisation",
+    "retention": (
+        "quality of the assembled model above chance, over that of the original: 1 is the original, 0 is chance, and below "
+        "chance it is negative. For language chance is a unigram"
+    ),
+    "calibrated": (
+        "after fitting one temperature, and for classifiers a bias per class, on examples that are never scored: tells a "
+        "model that knows nothing from one that says it too loudly"
+    ),
+    "control": (
+        "what must succeed for a row to speak, mostly the original's own quality above chance; its lower limit has to exceed "
+        "a gap fixed beforehand"
+    ),
+    "run": "one repetition with its own random numbers. A figure without a random part has one",
+    "interval": (
+        "in brackets, at a level shared by the rows of a claim, so that all of them together err in at most 5 %. In round "
+        "brackets: the range of single runs, which is no interval"
+    ),
+}  # fmt: skip
+
+
+def typeset(told: str) -> str:
+    """Text of claims and rows with true arrows and apostrophes, and no break between a number and its per cent sign."""
+    return told.replace("->", "→").replace("'", "’").replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def region(rule: Rule) -> str:
+    """Where a figure must lie, in words."""
+    above, below = number.text(rule.above), number.text(rule.below)
+    if math.isfinite(rule.above) and math.isfinite(rule.below):
+        return f"between {above} and {below}"
+    return f"above {above}" if math.isfinite(rule.above) else f"below {below}" if rule.judges else "not judged"
+
+
+def rule(claim: Claim) -> str:
+    """The rule of a claim, fixed before anything was measured."""
+    if not claim.rule.judges:
+        return f"Nothing is judged: {claim.reason}."
+    control = "" if claim.rule.assay_gap is None else (
+        f" A row speaks only if its control is surely above {number.text(claim.rule.assay_gap)}."
+    )  # fmt: skip
+    return f"A row holds if its whole interval lies {region(claim.rule)}: {claim.reason}.{control}"
+
+
+def verdict(outcome: Outcome, rows: Sequence[Finding]) -> str:
+    """What the outcome of these rows together says here."""
+    spoke = [f for f in rows if f.outcome not in (Outcome.NO_ASSAY, Outcome.NO_SEED)]
+    counted = {each: sum(f.outcome == each for f in spoke) for each in Outcome}
+    n, open_rows = len(spoke), counted[Outcome.UNDECIDED]
+    singly = bool(rows) and rows[0].view == PUBLISHED
+    told = {
+        Outcome.HOLDS: f"HOLDS: {_all(n)} that could speak {_lie(n)} inside the region. This is no proof of exactly nothing.",
+        Outcome.REFUTED: (
+            f"REFUTED: {counted[Outcome.REFUTED]} of {_rows(n)} that could speak {_lie(counted[Outcome.REFUTED])} wholly "
+            "outside the region, and a claim about all networks falls with one."
+        ),
+        Outcome.UNDECIDED: (
+            f"UNDECIDED: no row contradicts the claim, but {open_rows} of {_rows(n)} cannot be told from the margin; it takes "
+            "more runs or more examples."
+        ),
+        Outcome.BY_RUN: (
+            f"DEPENDS ON THE RUN: in {counted[Outcome.BY_RUN]} of {_rows(n)} some single runs agree with the claim and some do "
+            "not, so a report of one run says whatever its run happened to be."
+        ),
+        Outcome.NO_ASSAY: "NO ASSAY: no row could speak, because no control succeeded.",
+        Outcome.NO_SEED: "NO SUCH SEED: no seed of the asked size exists.",
+        Outcome.RECORDED: "RECORDED: measured on one machine, and not judged.",
+    }[outcome]
+    if singly and outcome in (Outcome.HOLDS, Outcome.REFUTED):
+        told += " Each run was judged by itself, as a report of one run is."
+    silent = len(rows) - n
+    return told + (f" {silent} of {len(rows)} rows could not speak." if silent and n else "")
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def _all(count: int) -> str:
+    return "the one row" if count == 1 else f"all {count} rows"
+
+
+def _lie(count: int) -> str:
+    return "lies" if count == 1 else "lie"
