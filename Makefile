@@ -58,7 +58,7 @@ benchmark: $(VENV)/.test  ## fine-tune or download, and the speed of each stage;
 	$(BIN)/pytest --benchmark --report --benchmark-autosave --benchmark-compare $(ARGS)
 
 report: $(VENV)/.test  ## judge all claims but their long rows, and make reports/index.html; ARGS="--full" judges every row
-	$(BIN)/pytest -m "zeroshot or finetune or audit or cost" -n $(JOBS) --report $(or $(ARGS),--short)
+	$(BIN)/pytest -m "zeroshot or finetune or audit or cost" -n $(JOBS) --report $(if $(findstring --full,$(ARGS)),,--short) $(ARGS)
 
 fuzz: $(VENV)/.test  ## 120,000 mutated seed files: each refused or harmless; ARGS="--files N"
 	$(BIN)/python -m tests.campaigns.fuzz --jobs $(JOBS) $(ARGS)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from seeds import claims as claims_module
-from seeds.report import terminal
+from seeds.report import session, terminal
 from seeds.report.finding import Finding
 
 ROOT = Path(__file__).parent
@@ -26,6 +26,7 @@ OTHERS = ""
 SLOWEST_FIRST = ("docs-bert", "docs-gpt", "gpt2", "digits-cnn", "digits-mlp", "bert-tiny", OTHERS)
 KNOWN = pytest.StashKey[dict[str, claims_module.Claim]]()
 WORKERS_ASKED = pytest.StashKey[bool]()  # for benchmarks, which have none
+SESSION = pytest.StashKey[session.Session]()  # of a run that reports
 WHOLE = pytest.StashKey[bool]()  # whether all of the suite was asked for, and no part of it by name
 
 settings.register_profile("quick", max_examples=50, deadline=None)
@@ -76,8 +77,9 @@ def pytest_configure(config):
         raise pytest.UsageError("--full measures every row and --short leaves some out; choose one")
     if option.report and (option.codec or option.runs is not None):
         raise pytest.UsageError("--report records rows as claims.toml states them; it does not go with --codec or --runs")
-    if option.report:
+    if option.report and not hasattr(config, "workerinput"):
         _check_stored()
+        config.stash[SESSION] = session.current(ROOT, _processes(config))
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
     config.stash[WHOLE] = config.workerinput["whole"] if hasattr(config, "workerinput") else _is_whole(config)
     _check_names(config)
@@ -278,9 +280,9 @@ def _written(terminalreporter, config, findings):
     from seeds import grid
     from seeds.audit import findings as audit
     from seeds.cost import race, record
-    from seeds.report import session, write
+    from seeds.report import write
 
-    now = session.current(ROOT, _processes(config))
+    now = config.stash[SESSION]
     done = [r for r in terminalreporter.stats.get("passed", []) if r.when == "call"]
     handed = [one for r in done for one in r.user_properties]
     found = {kind: [value for name, value in handed if name == kind] for kind in ("grid", "audit", "race")}

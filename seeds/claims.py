@@ -105,10 +105,16 @@ class Row:
 
 
 def load(claims_path: Path, expected_path: Path) -> dict[str, Claim]:
-    """Every claim by name, rows in the order of the file, with a level shared by the rows of each claim."""
+    """Every claim by name, rows in the order of the file, with a level shared by the rows of each claim.
+
+    Raises:
+        ValueError: the name of a claim does not begin with that of a family.
+    """
     expected = tomllib.loads(expected_path.read_text()) if expected_path.exists() else {}
     claims = {}
     for name, table in tomllib.loads(claims_path.read_text()).items():
+        if name.partition("-")[0] not in FAMILIES:
+            raise ValueError(f"{claims_path}: the claim {name!r} is of no family; names begin with {', '.join(FAMILIES)}")
         drafts = [row for group in table["rows"] for row in _expand(name, group)]
         rule = Rule(
             above=table.get("above", -math.inf),

@@ -15,7 +15,7 @@ import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from seeds import budget, evaluate, finetune
+from seeds.codecs import REGISTRY, Codec, register
 from seeds.errors import StoreError, SubjectUnavailable
 from seeds.file import write_whole
 from seeds.finetune import Curves
@@ -63,7 +64,8 @@ class Engine:
         from joblib import Parallel, delayed
 
         todo = list(trials)
-        work = [delayed(computed)(trial, self.folder) for trial in todo]
+        own = [codec for codec in REGISTRY.values() if not codec.__module__.startswith("seeds.")]
+        work = [delayed(computed)(trial, self.folder, own) for trial in todo]
         with self._chosen(), tqdm(total=len(todo), desc="fine-tuning", unit="trial", disable=None) as progress:
             jobs = self.jobs if self.backend == "loky" else -1  # a cluster has as many as it has
             found = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
@@ -108,8 +110,13 @@ class Engine:
             return Client(n_workers=self.jobs, threads_per_worker=1, dashboard_address=None)
 
 
-def computed(trial: Trial, folder: Path | None) -> tuple[Trial, Curves, str]:
-    """The scores of a trial, read from the folder if they are there and still true, and why they were not kept there, if so."""
+def computed(trial: Trial, folder: Path | None, own: Sequence[type[Codec]] = ()) -> tuple[Trial, Curves, str]:
+    """The scores of a trial, read from the folder if they are there and still true, and why they were not kept there, if so.
+
+    `own` are a user's codecs, which another process does not know.
+    """
+    for codec in own:
+        register(codec)
     ready = prepare(trial)
     if folder is None:
         return trial, run_prepared(ready), ""

@@ -199,7 +199,7 @@ def summary(outcomes: list[Outcome]) -> tuple[Outcome, str]:
     spoke = [o for o in outcomes if o not in (Outcome.NO_ASSAY, Outcome.NO_SEED)]
     told = f"{sum(o is Outcome.HOLDS for o in spoke)} of {len(spoke)} hold"
     if not spoke:
-        return Outcome.NO_ASSAY, told
+        return Outcome.NO_SEED if outcomes and all(o is Outcome.NO_SEED for o in outcomes) else Outcome.NO_ASSAY, told
     for one_is_enough in (Outcome.REFUTED, Outcome.BY_RUN):
         if one_is_enough in spoke:
             return one_is_enough, told

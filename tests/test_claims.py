@@ -160,6 +160,12 @@ def test_every_family_keeps_rows_in_the_whole_suite():
         assert measured(claim.rows, full=False, whole=True), claim.name
 
 
+def test_a_claim_of_no_family_is_refused_when_it_is_read(tmp_path):
+    (tmp_path / "claims.toml").write_text("[mine-first]\nsays = 'so'\n")
+    with pytest.raises(ValueError, match="the claim 'mine-first' is of no family; names begin with zeroshot, seed, finetune"):
+        load(tmp_path / "claims.toml", tmp_path / "none.toml")
+
+
 def test_the_family_of_a_claim_is_the_marker_of_its_tests():
     """What the page and claims.json sort by is what `pytest -m` picks."""
     found = {}

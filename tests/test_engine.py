@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import seeds.engine as module
+from seeds.codecs import REGISTRY, register
 from seeds.engine import Engine, computed, fingerprint, read
 from seeds.errors import SubjectUnavailable
 from seeds.file import SCRATCH
@@ -55,6 +56,22 @@ def no_training(monkeypatch):
 
 
 # -- anywhere -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_codec():
+    from tests.own import Halved
+
+    register(Halved)
+    yield replace(ONE, arm=Halved.name)
+    del REGISTRY[Halved.name]
+
+
+def test_a_codec_of_ones_own_is_known_in_other_processes(own_codec):
+    """They have not imported its module, and were perhaps there before it was."""
+    ((trial, curves),) = Engine(jobs=2).run([own_codec])
+    assert trial == own_codec
+    assert figures(curves) == figures(run_trial(own_codec)) != figures(run_trial(ONE))
 
 
 def test_trials_computed_in_this_process_are_the_trials(expected):

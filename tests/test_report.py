@@ -2,15 +2,17 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from seeds.claims import PUBLISHED, SOUND, load
 from seeds.errors import StoreError
-from seeds.quantity import Counted, Interval
+from seeds.quantity import Counted, Interval, Mean
 from seeds.report import claims_file, readme
 from seeds.report.finding import Finding
 from seeds.report.line import claim_lines
@@ -34,6 +36,28 @@ def test_a_finding_is_plain_json_and_infinite_limits_are_null():
     assert found.high is None
     assert found.notes == {"accuracy": 0.123457}
     assert found.figure == "0.01 [-0.02, inf]"
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_note_that_is_no_finite_number_is_refused_where_it_is_measured(value):
+    """And not at the end of a run of an hour, by the file that it cannot be written into."""
+    with pytest.raises(
+        ValueError, match=rf"the note nats of {re.escape(CLAIM.rows[0].id)} is {value}; a stored number is finite"
+    ):
+        finding(CLAIM.rows[0], nats=value)
+
+
+def test_a_run_that_is_no_finite_number_is_refused_where_it_is_measured():
+    verdict = Verdict(
+        Outcome.HOLDS, Interval(1, 0, 2), CLAIM.rows[0].rule, 2, None, "", measured=Mean(np.array([[1.0], [math.inf]]))
+    )
+    with pytest.raises(ValueError, match=r"a run of .* is inf; a stored number is finite"):
+        Finding.of(CLAIM.rows[0], verdict, {})
+
+
+def test_numbers_of_numpy_are_stored_as_plain_ones():
+    found = finding(CLAIM.rows[0], runs_there=np.int64(7), nats=np.float32(0.5))
+    assert json.loads(json.dumps(found.notes)) == {"runs_there": 7, "nats": 0.5}
 
 
 def test_the_table_shows_claim_figure_control_and_line():
@@ -108,11 +132,38 @@ def test_the_stored_page_is_made_of_the_stored_rows():
     assert (ROOT / "reports" / "README.md").read_text() == page(stored, CLAIMS)
 
 
-def test_a_run_that_is_deleted_changes_the_page_and_the_readme():
-    whole = replace(finding(CLAIM.rows[0]), raw=[0.25, 0.5, 0.75])
-    less = replace(whole, raw=[0.25, 0.5])
-    assert readme.block([whole], CLAIMS) != readme.block([less], CLAIMS)
-    assert page([whole], CLAIMS) != page([less], CLAIMS)
+RUNS, FEWER = [0.25, 0.5, 0.75], [0.25, 0.5]
+DELETIONS = {
+    "of a mean": ({"raw": RUNS}, {"raw": FEWER}),
+    "of the top of a ratio": ({"raw": {"ratio": [RUNS, RUNS]}}, {"raw": {"ratio": [FEWER, RUNS]}}),
+    "of its bottom": ({"raw": {"ratio": [RUNS, RUNS]}}, {"raw": {"ratio": [RUNS, FEWER]}}),
+    "of one of several": ({"raw": {"smallest": [RUNS, RUNS]}}, {"raw": {"smallest": [RUNS, FEWER]}}),
+    "of the control": ({"raw": RUNS, "control_raw": RUNS}, {"raw": RUNS, "control_raw": FEWER}),
+    "by another number": ({"raw": RUNS}, {"raw": [*FEWER, 0.750001]}),
+}
+
+
+@pytest.mark.parametrize(("whole", "less"), DELETIONS.values(), ids=DELETIONS)
+def test_a_run_that_is_deleted_or_replaced_changes_the_readme(whole, less):
+    """Also where no table shows it: the line above the tables has a digest of all of them."""
+    row = finding(CLAIM.rows[0])
+    assert readme.block([replace(row, **whole)], CLAIMS) != readme.block([replace(row, **less)], CLAIMS)
+
+
+def test_a_run_that_is_deleted_changes_the_page_of_tables():
+    row = finding(CLAIM.rows[0])
+    assert page([replace(row, raw=RUNS)], CLAIMS) != page([replace(row, raw=FEWER)], CLAIMS)
+
+
+def test_the_readme_does_not_change_where_only_the_session_does():
+    row = finding(CLAIM.rows[0])
+    assert readme.block([row], CLAIMS) == readme.block([replace(row, session="another")], CLAIMS)
+
+
+def test_the_readme_counts_what_it_shows():
+    """Not rows of a claim that has left."""
+    rows = [finding(CLAIM.rows[0]), replace(finding(CLAIM.rows[1]), claim="zeroshot-gone")]
+    assert "\n1 claims, 1 rows, 0 figures of single runs;" in readme.block(rows, CLAIMS)
 
 
 def test_a_row_whose_runs_were_not_kept_says_so():

@@ -39,10 +39,30 @@ def test_a_changed_file_makes_it_dirty(checkout):
 
 
 def test_what_a_report_writes_does_not(checkout):
-    """Nor does a file that is not tracked."""
+    """Nor does a new file that is neither code nor a test."""
     for name in ("README.md", "reports/claims.json", "reports/new.svg", "scratch"):
         (checkout / name).write_text("second")
     assert session.current(checkout, 1).dirty is False
+
+
+def test_a_new_test_makes_it_dirty(checkout):
+    """Its row would be in no commit."""
+    (checkout / "tests").mkdir()
+    (checkout / "tests" / "test_new.py").write_text("")
+    assert session.current(checkout, 1).dirty is True
+
+
+def test_a_folder_inside_a_checkout_of_something_else_has_no_commit(checkout):
+    (checkout / "unpacked").mkdir()
+    found = session.current(checkout / "unpacked", 1)
+    assert (found.commit, found.dirty) == (None, None)
+
+
+@pytest.mark.parametrize(("told", "threads"), [("1", 1), ("4,2", 4), ("", None), ("many", None), ("0", None)])
+def test_threads_are_those_of_openmp_or_the_cores(told, threads, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    found = session.current(tmp_path, 1)
+    assert found.threads == (threads or found.cores)
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):

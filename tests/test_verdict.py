@@ -93,6 +93,8 @@ def test_a_figure_on_the_margin_is_not_sent_for_more_runs():
         ([Outcome.HOLDS, Outcome.REFUTED], (Outcome.REFUTED, "1 of 2 hold")),
         ([Outcome.HOLDS, Outcome.UNDECIDED], (Outcome.UNDECIDED, "1 of 2 hold")),
         ([Outcome.NO_ASSAY, Outcome.NO_SEED], (Outcome.NO_ASSAY, "0 of 0 hold")),
+        ([Outcome.NO_SEED, Outcome.NO_SEED], (Outcome.NO_SEED, "0 of 0 hold")),
+        ([], (Outcome.NO_ASSAY, "0 of 0 hold")),
     ],
 )
 def test_a_universal_claim_holds_if_every_row_that_speaks_does(outcomes, line):

@@ -5,6 +5,7 @@
 A run of a few rows replaces these rows and erases no other. The caller keeps other writers out (`seeds.file.alone`).
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -75,6 +76,12 @@ def add(fresh: Iterable[Finding], session: Session, claims: Mapping[str, Claim],
     _check(content, folder / NAME)
     write_whole(folder / NAME, (_text(content) + "\n").encode())
     return folder / NAME
+
+
+def digest(findings: Iterable[Finding]) -> str:
+    """Twelve hexadecimal digits that change with every number of every row, its runs among them, and not with the session."""
+    told = sorted(json.dumps({**asdict(f), "session": ""}, sort_keys=True) for f in findings)
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
 
 
 def _claim(claim: Claim, rows: list[Finding]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
+
 from seeds.claims import PUBLISHED, Row
 from seeds.quantity import Quantity, Raw
 from seeds.verdict import Verdict
@@ -69,15 +71,19 @@ class Finding:
 
     @classmethod
     def of(cls, row: Row, verdict: Verdict, notes: Mapping[str, float | int | str], test: str = "") -> Self:
-        """A row's verdict as plain data."""
+        """A row's verdict as plain data.
+
+        Raises:
+            ValueError: a note, or the figure of a run, is no finite number.
+        """
         i, control = verdict.interval, verdict.assay
         level = None if verdict.singly else round(1 - 2 * verdict.rule.alpha, 6)
         return cls(
             row.claim, row.id, row.subject, row.codec, str(verdict.outcome), row.expected and str(row.expected),
             _plain(i.value), _plain(i.low), _plain(i.high), level, row.rule.region, verdict.runs,
             [_plain(control.value), _plain(control.low)] if control else None, verdict.reason,
-            {name: _rounded(v, DIGITS) if isinstance(v, float) else v for name, v in notes.items()},
-            row.view, _raw(verdict.measured), _raw(verdict.control), test,
+            {name: _note(value, f"the note {name} of {row.id}") for name, value in notes.items()},
+            row.view, _raw(verdict.measured, row.id), _raw(verdict.control, f"the control of {row.id}"), test,
         )  # fmt: skip
 
 
@@ -90,14 +96,26 @@ def _plain(value: float) -> float | None:
     return _rounded(value, DIGITS) if math.isfinite(value) else None
 
 
-def _raw(quantity: Quantity | None) -> Raw | None:
-    return None if quantity is None else _shortened(quantity.raw())
+def _note(value: float | int | str, what: str) -> float | int | str:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return _finite(plain, DIGITS, what) if isinstance(plain, float) else plain
 
 
-def _shortened(raw: Raw) -> Raw:
+def _raw(quantity: Quantity | None, what: str) -> Raw | None:
+    return None if quantity is None else _shortened(quantity.raw(), what)
+
+
+def _shortened(raw: Raw, what: str) -> Raw:
     if isinstance(raw, dict):
-        return {name: [_shortened(part) for part in parts] for name, parts in raw.items()}
-    return [_rounded(one, RAW_DIGITS) for one in raw] if isinstance(raw, list) else _rounded(raw, RAW_DIGITS)
+        return {name: [_shortened(part, what) for part in parts] for name, parts in raw.items()}
+    told = f"a run of {what}"
+    return [_finite(one, RAW_DIGITS, told) for one in raw] if isinstance(raw, list) else _finite(raw, RAW_DIGITS, told)
+
+
+def _finite(value: float, digits: int, what: str) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is {value}; a stored number is finite")
+    return _rounded(value, digits)
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -10,6 +10,7 @@ from seeds.claims import SOUND, Claim
 from seeds.errors import StoreError
 from seeds.file import write_whole
 from seeds.report import answer
+from seeds.report.claims_file import digest
 from seeds.report.finding import Finding
 from seeds.report.line import grouped
 from seeds.report.tables import runs, summary_table
@@ -38,7 +39,11 @@ def block(findings: Sequence[Finding], claims: Mapping[str, Claim]) -> str:
     """What stands between the markers."""
     by_claim = grouped(findings, claims)
     told = answer.sentences(by_claim, {name: claim.family for name, claim in claims.items()})
-    counted = f"{len(by_claim)} claims, {len(findings):,} rows, {runs(findings):,} runs."
+    rows = [f for found in by_claim.values() for f in found]
+    counted = (
+        f"{len(by_claim)} claims, {len(rows)} rows, {runs(rows):,} figures of single runs; all of them together are "
+        f"`{digest(rows)}`."
+    )
     lines = [*("".join(piece.text for piece in sentence) for sentence in told), counted]
     return "\n".join([*lines, "", *summary_table(by_claim, claims), *_remarks(by_claim)])
 
@@ -54,10 +59,10 @@ def _remarks(by_claim: Mapping[str, Sequence[Finding]]) -> list[str]:
         lines.append(f'The refutations of "components add nothing" are of seeds {refuted} times smaller than the weights;')
         lines.append(f"{len(without)} networks have no PCA seed a hundred times smaller.")
     if decoded:
-        lines.append("In the second table, the sound rows of components decode a seed of rank 10 with exact vectors, of which")
         lines.append(
-            f"the report's assembly reads the moments only ({decoded} times smaller); so they can differ from the first."
+            "In the second table, the sound rows of components decode them, and keep vectors exactly, where the report's"
         )
+        lines.append(f"assembly reads moments only ({decoded} times smaller); so they can differ from the first.")
     return ["", *lines] if lines else []
 
 

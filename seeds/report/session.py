@@ -12,7 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "scikit-learn", "statsmodels")
-GENERATED = (":(exclude)reports", ":(exclude)README.md")  # what a report writes: no change of what is measured
+# Arguments of `git status`. What a report writes is no change of what is measured.
+TRACKED = ("--untracked-files=no", "--", ".", ":(exclude)reports", ":(exclude)README.md")
+NEW = ("--untracked-files=all", "--", "seeds", "tests", "conftest.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,10 @@ class Session:
     """One run of pytest, in plain JSON types.
 
     Args:
-        started: of the report, in UTC, ISO 8601; the session's name.
+        started: in UTC, ISO 8601, to the millisecond; the session's name.
         commit: of the project; None outside a git checkout.
-        dirty: whether its tracked files differ from the commit, generated ones aside; None outside a git checkout.
+        dirty: whether its files differ from the commit, generated ones aside, or there are new ones that pytest or Python
+            would read; None outside a git checkout.
         threads: of torch and of the BLAS, in each process.
         processes: that measured rows side by side; None where it was not kept.
     """
@@ -40,19 +43,26 @@ class Session:
 
 
 def current(root: Path, processes: int) -> Session:
-    """The session of this process."""
-    commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *GENERATED)
-    cores = len(os.sched_getaffinity(0))
+    """The session of this process, as it begins."""
+    is_checkout = _git(root, "rev-parse", "--show-prefix") == ""  # and no folder inside a checkout of something else
+    changes = [_git(root, "status", "--porcelain", *arguments) for arguments in (TRACKED, NEW)] if is_checkout else [None]
     return Session(
-        datetime.now(UTC).isoformat(timespec="seconds"), commit, None if commit is None else bool(changed),
-        platform.python_version(), platform.system(), platform.machine(), cores,
-        int(os.environ.get("OMP_NUM_THREADS", cores)), processes, {name: version(name) for name in PACKAGES},
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        _git(root, "rev-parse", "HEAD") if is_checkout else None,
+        None if None in changes else any(changes),
+        platform.python_version(), platform.system(), platform.machine(), len(os.sched_getaffinity(0)), _threads(),
+        processes, {name: version(name) for name in PACKAGES},
     )  # fmt: skip
 
 
+def _threads() -> int:
+    """Of OpenMP: the first of its numbers, if it has several, and as many as there are cores if it has none."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else len(os.sched_getaffinity(0))
+
+
 def _git(root: Path, *arguments: str) -> str | None:
-    """What git says; None where there is no git, or no checkout."""
+    """What git says; None where there is no git, or it has nothing to say of this folder."""
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -11,11 +11,12 @@ from seeds.report.finding import Finding, ending
 from seeds.report.line import grouped, overall, protocols
 
 HEAD = """\
-# What the last full run found
+# What was found
 
-Made by `make report`; do not edit. The same to look at, with every run: `index.html`, which `python -m seeds report --open`
-opens. The data: [claims.json](claims.json), of [this schema](claims.schema.json). Intervals are at 1 - 0.1 / (rows of the
-claim); rows of fine-tuning are looked at up to three times, each with a third of 0.1. All budgets and learning curves:
+Each row keeps the last figure that was measured of it. Made by `make report` and `python -m seeds report`; do not edit. The
+same to look at, with every run: `index.html`, which `python -m seeds report --open` opens. The data:
+[claims.json](claims.json), of [this schema](claims.schema.json). Intervals are at 1 - 0.1 / (rows of the claim); rows of
+fine-tuning are looked at up to three times, each with a third of 0.1. All budgets and learning curves:
 [finetune/](finetune/README.md); the report's protocol, fault by fault: [audit/](audit/README.md); seconds and bytes:
 [benchmarks/](benchmarks/README.md).
 """
@@ -24,7 +25,9 @@ claim); rows of fine-tuning are looked at up to three times, each with a third o
 def page(findings: Iterable[Finding], claims: Mapping[str, Claim]) -> str:
     """Markdown: a summary of all claims, then every row."""
     by_claim = grouped(findings, claims)
-    lines = [*HEAD.splitlines(), "", *summary_table(by_claim, claims), "", "![Retention over seed size](figures/retention.svg)"]
+    lines = [*HEAD.splitlines(), "", *summary_table(by_claim, claims)]
+    if any({"retention", "times_smaller"} <= f.notes.keys() for f in findings):
+        lines += ["", "![Retention over seed size](figures/retention.svg)"]
     for name, rows in by_claim.items():
         claim = claims[name]
         lines += ["", f"## {name}", "", f"{claim.source.capitalize()}: {claim.says} ({claim.figure}).", ""]

@@ -25,7 +25,7 @@ from seeds.subject import LIBRARY
 ROOT = Path(__file__).parents[2]
 CLAIMS, SUBJECT = ("seed-size", "zeroshot-accuracy"), "digits-mlp"  # of the report that is killed
 TREE = ("seeds", "tests", "conftest.py", "pyproject.toml", "README.md")  # all that a run of rows reads
-MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
+MOMENT = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 TRIALS = """
 import sys
 from dataclasses import replace
