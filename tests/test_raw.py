@@ -59,6 +59,12 @@ def test_a_figure_whose_run_is_gone_or_changed_no_longer_follows():
     assert not raw.follows(figure * 1.0001, runs)
 
 
+def test_a_figure_of_which_only_rounding_is_left_follows():
+    """A model that always gives one answer scores a guess, up to the last bit of each run."""
+    assert raw.follows(-3.02593e-17, {"ratio": [[-2.36847579e-17, -1.18423789e-17], [0.478333333]]})
+    assert not raw.follows(1e-9, {"ratio": [[-2.36847579e-17, -1.18423789e-17], [0.478333333]]})
+
+
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.floats(1e-3, 1e3))
 def test_a_figure_of_six_digits_follows_from_runs_of_nine(top, bottom):
     """As they are stored: also where the runs cancel, and the figure has fewer digits left than it shows."""

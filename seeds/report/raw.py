@@ -9,8 +9,8 @@ from statistics import fmean
 from seeds.quantity import Raw
 
 # Six digits of a figure are stored, rounded by 5e-6 of it at most, and nine of each run: where runs cancel, the figure is known
-# to a billionth of what they are.
-FIGURE, RUN = 6e-6, 2e-9
+# to a billionth of what they are. They are differences of scores around one themselves: of 0.17 - 1/6 only rounding is left.
+FIGURE, RUN, NOTHING = 6e-6, 2e-9, 1e-12
 
 
 def value(raw: Raw) -> float:
@@ -29,7 +29,7 @@ def follows(stored: float | None, raw: Raw | None) -> bool:
     if raw is None or stored is None:
         return stored is None
     found = value(raw)
-    return math.isclose(stored, found, rel_tol=FIGURE, abs_tol=RUN * _size(raw))
+    return math.isclose(stored, found, rel_tol=FIGURE, abs_tol=max(NOTHING, RUN * _size(raw)))
 
 
 def count(raw: Raw | None) -> int:
