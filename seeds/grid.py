@@ -151,15 +151,17 @@ def page(settings: Mapping[str, Sequence[Piece]]) -> str:
     lines = [
         "# Fine-tuning at every budget",
         "",
-        f"Generated, do not edit. Means over {RUNS} paired runs; nothing here is judged. A budget is enough at {TARGET:.0%} of",
-        "what the original knows above chance without fine-tuning (on another task: of what the best cell knows). *Catching",
-        "up* is the number of samples that fresh weights need for what the arm has with so many, both after",
-        f"{STEPS[-1]} steps (95 %, paired bootstrap over runs).",
+        f"Generated, do not edit. Means over {RUNS} paired runs; nothing here is judged. A mean is enough at {TARGET:.0%} of",
+        "what the original knows above chance without fine-tuning (on another task: of what the best cell knows); whether a",
+        "budget is, claims judge. *Catching up* is the number of samples that fresh weights need for what the arm has with so",
+        f"many, both after {STEPS[-1]} steps (95 %, paired bootstrap over runs).",
     ]
-    for setting, pieces in settings.items():
+    for setting, pieces in ((setting, found) for setting, found in settings.items() if found):
         sizes = [p.samples for p in pieces]
         lines += ["", f"## {setting}", "", f"Enough: quality {target(pieces):.3f}; chance {pieces[0].chance:.3f}.", ""]
-        lines += ["| arm | smallest budget that is enough | " + " | ".join(f"catching up, {n} samples" for n in sizes) + " |"]
+        lines += [
+            "| arm | smallest budget whose mean is enough | " + " | ".join(f"catching up, {n} samples" for n in sizes) + " |"
+        ]
         lines += ["|---|---|" + "---|" * len(sizes)]
         for arm in pieces[0].budget:
             found = smallest(pieces, arm)

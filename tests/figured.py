@@ -32,9 +32,10 @@ LOOKS = [0, 1, 5, 10, 30, 99, 300]
 def finding(subject: str, codec: str, times: float | None, kept: float, claim: str = "zeroshot-ladder", **fields) -> Finding:
     """A row that judges retention, `kept`, with an interval of a tenth to each side."""
     notes = {"retention": kept} | ({"size_bytes": 0} if times is None else {"size_bytes": 900, "times_smaller": times})
+    low, high = round(kept - 0.1, 6), round(kept + 0.1, 6)
     row = {
         "claim": claim, "row": f"{subject}-{codec}", "subject": subject, "codec": codec, "outcome": "HOLDS", "expected": None,
-        "value": kept, "low": kept - 0.1, "high": kept + 0.1, "level": 0.99, "region": "< 0.05", "runs": 7, "assay": None,
+        "value": kept, "low": low, "high": high, "level": 0.99, "region": "< 0.05", "runs": 7, "assay": None,
         "reason": "because", "notes": notes,
     }  # fmt: skip
     return Finding(**row | fields)
@@ -170,7 +171,7 @@ def changed(name: str, data: list) -> Figure:
 
 @cache
 def stored() -> tuple[Figure, ...]:
-    """The figures of this project's own reports."""
+    """The figures of this project's own reports, drawn once in a process: whatever tests needs them takes these."""
     from seeds.report import claims_file
 
     return tuple(every(ROOT / "reports", claims_file.read(ROOT / "reports").findings))

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from seeds import figures
 from seeds.claims import PUBLISHED, Row, load
 from seeds.figures.figure import GRID, INK, PAPER, Figure
+from seeds.report import claims_file
 from seeds.report.claims_file import Results
 from seeds.report.finding import Finding
+from seeds.report.page import html
 from seeds.report.session import Session
 from seeds.verdict import Outcome
 
 ROOT = Path(__file__).parents[1]
+REPORTS = ROOT / "reports"
 CLAIMS = load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
 SHOWN = (
     "zeroshot-accuracy",
@@ -97,6 +102,11 @@ class Element:
         """All text inside, with single spaces."""
         return " ".join("".join(self._texts()).split())
 
+    def text_without(self, tag: str) -> str:
+        """The text outside of all elements of that tag."""
+        parts = [c if isinstance(c, str) else "\0" if c.tag == tag else c.text_without(tag) + " " for c in self.inside]
+        return " ".join("".join(parts).split())
+
     def all(self, tag: str = "", **attrs: str) -> list["Element"]:
         """Every element below of this tag whose attributes hold these words; `class_` stands for class."""
         return [e for e in self.walk() if (not tag or e.tag == tag) and e._has(attrs)]
@@ -166,8 +176,36 @@ def read(text: str) -> str:
 
 def shown_number(text: str) -> tuple[float, float]:
     """A number as a reader takes it, and half a unit of its last digit."""
+    for unit, size in {"%": 0.01, "bytes": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}.items():
+        if text.endswith(unit):
+            shown, half = shown_number(text.removesuffix(unit).strip())
+            return shown * size, half * size
     mantissa, _, power = text.replace("−", "-").replace(",", "").partition(" × 10")
     if mantissa.startswith("10") and mantissa[2:].strip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹") == "" and len(mantissa) > 2:
         mantissa, power = "1.00", mantissa[2:]
     scaled = 10.0 ** int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
     return float(mantissa) * scaled, 0.5 * 10.0 ** -len(mantissa.partition(".")[2]) * scaled
+
+
+@cache
+def stored(data: str) -> Results:
+    """Rows: "made up", or the repository's."""
+    return results() if data == "made up" else claims_file.read(REPORTS)
+
+
+@cache
+def page(data: str) -> str:
+    """The page of these rows; of the repository's with all figures."""
+    told = stored(data)
+    drawn = [FIGURE] if data == "made up" else figures.every(REPORTS, told.findings)
+    return html(told, CLAIMS, drawn)
+
+
+@cache
+def tree(data: str) -> Element:
+    return parsed(page(data))
+
+
+def shown(told: Results, claims=CLAIMS, drawn=(FIGURE,)) -> Element:
+    """The page of these rows, as a tree."""
+    return parsed(html(told, claims, drawn))

@@ -163,7 +163,7 @@ def test_the_readme_does_not_change_where_only_the_session_does():
 def test_the_readme_counts_what_it_shows():
     """Not rows of a claim that has left."""
     rows = [finding(CLAIM.rows[0]), replace(finding(CLAIM.rows[1]), claim="zeroshot-gone")]
-    assert "\n1 claims, 1 rows, 0 figures of single runs;" in readme.block(rows, CLAIMS)
+    assert "\n* 1 claims, 1 rows, 0 figures of single runs;" in readme.block(rows, CLAIMS)
 
 
 def test_a_row_whose_runs_were_not_kept_says_so():

@@ -14,6 +14,7 @@ from seeds.cost.advice import seconds
 from seeds.cost.arrival import LATENCY_S, SPEEDS, TARGETS, break_even_bps, median, trained
 from seeds.cost.race import Entrant
 from seeds.cost.record import Record, Standing
+from seeds.figures.cost import by_way
 from seeds.file import alone, write_whole
 from seeds.quantity import Interval
 
@@ -44,7 +45,7 @@ def page(races: dict[str, list[Entrant]], records: Sequence[Record]) -> str:
     lines += _plans(records)
     if any("exponent" in one.facts for one in records):
         lines += ["", *_growth(records)]
-    for name, entrants in races.items():
+    for name, entrants in ((name, found) for name, found in races.items() if found):
         lines += ["", f"## {name}: the way to the original's quality", "", *_race(entrants)]
     lines += ["", "## Every benchmark", "", *_records(records)]
     return "\n".join(lines) + "\n"
@@ -74,8 +75,7 @@ def _growth(records: Sequence[Record]) -> list[str]:
     lines = [
         "## Over model size",
         "",
-        "![Time and memory over model size](../figures/cost-scale.svg)",
-        "",
+        *(["![Time and memory over model size](../figures/cost-scale.svg)", ""] if by_way(records) else []),
         "Seconds of the processor grow with parameters to the power of the exponent, least squares over all sizes (95 %, over",
         "rounds); to be reached: 0.95 to 1.05. Peak: anonymous memory of the process, interpreter and imports among it.",
         "",

@@ -5,7 +5,7 @@
 A table answers the question that it was made for. A drawing shows what nobody asked: where a codec lies between an exact
 copy and a guess, which budget is enough, from which link on a download is sooner. So that nobody has to believe a drawing,
 each is made from stored JSON alone, has intervals wherever rows have them, says in its title what was found, in words that
-are chosen by the data, and has every number that it shows in a CSV of the same name. Without data there is no figure.
+are chosen by the data, and has every number that it draws in a CSV of the same name. Without data there is no figure.
 A module draws from findings or stored pieces and knows no folder; only `every`, below, knows where they are.
 """
 

@@ -26,8 +26,9 @@ from seeds.figures.figure import (
     panels,
     sheet,
 )
-from seeds.figures.words import counted, listed, percent, span
+from seeds.figures.words import counted, listed, span
 from seeds.hub import REVIEWS
+from seeds.report.number import percent, power_of_ten
 
 HEAD_CLAIMS = ("audit-original", "audit-before-training", "audit-accuracy")
 LEDGER_CLAIMS = ("audit-accuracy", "audit-perplexity")
@@ -38,7 +39,6 @@ PAD_COLUMNS = ("subject", "weights", "run", "pads among counted tokens (share)",
 BINS = np.linspace(0.0, 1.0, 51)
 ARMS = {"assembled": (BLUE, "-"), "fresh": (GREY, "-."), "original": (GREEN, "--")}
 OTHER = (PURPLE, ":")
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def heads(found: Sequence[HeadsFinding]) -> Figure | None:
@@ -79,7 +79,7 @@ def ledger(found: Sequence[LedgerFinding]) -> Figure | None:
             _shares(page, panel, one)
             panel.set_ylim(len(one.shares) - most - 0.6, len(one.shares) - 0.4)  # lines as far apart in every panel
         dots = [grid[0].plot([], [], shape, color=colour, label=label)[0] for colour, shape, label in (
-            (VERMILLION, "s", f"material: surely more than {percent(MATERIAL)} of the way"), (MUTED, "o", "not material"),
+            (VERMILLION, "s", f"material: surely more than {100 * MATERIAL:g} % of the way"), (MUTED, "o", "not material"),
         )]  # fmt: skip
         page.drawing.legend(handles=dots, loc="outside lower center", ncols=2)
         return page.figure(_ledger_title(found), _ledger_caption(found), _ledger_alt(found), LEDGER_CLAIMS)
@@ -115,7 +115,7 @@ def pads(found: Sequence[PadsFinding]) -> Figure | None:
             runs = max(map(len, one.nats.values()))
             panel.set(yscale="log", title=f"{one.subject}, {counted(runs, 'run')}", xlabel="pads among counted tokens (share)")
             panel.minorticks_off()
-            panel.yaxis.set_major_formatter(lambda perplexity, _: f"10{f'{np.log10(perplexity):.0f}'.translate(RAISED)}")
+            panel.yaxis.set_major_formatter(lambda perplexity, _: power_of_ten(round(np.log10(perplexity))))
         grid[0].set_ylabel("perplexity, pads counted")
         fullest = max(zip(grid, found, strict=True), key=lambda drawn: len(drawn[1].nats))[0]
         page.drawing.legend(*fullest.get_legend_handles_labels(), loc="outside lower center", ncols=len(ARMS))
@@ -127,10 +127,8 @@ def pads(found: Sequence[PadsFinding]) -> Figure | None:
 
 def _spikes_title(found: Sequence[HeadsFinding]) -> str:
     one_class, balanced = (np.concatenate([np.ravel(getattr(f, name)) for f in found]) for name in ("one_class", "balanced"))
-    told = (
-        f"On one class {percent(extreme(one_class))} of {len(one_class)} untrained heads score within {percent(NEAR)} of 0 or 1"
-    )
-    return f"{told}; on balanced reviews {percent(extreme(balanced))}"
+    told = f"On one class {percent(extreme(one_class))} of {len(one_class)} untrained heads score within {100 * NEAR:g} %"
+    return f"{told} of 0 or 1; on balanced reviews {percent(extreme(balanced))}"
 
 
 def _spikes_caption(found: Sequence[HeadsFinding]) -> str:
@@ -157,7 +155,7 @@ def _spikes_alt(found: Sequence[HeadsFinding]) -> str:
 def _ledger_title(found: Sequence[LedgerFinding]) -> str:
     largest = Counter(max(one.shares, key=lambda s: abs(s.share[0])).fault.replace("_", " ") for one in found)
     told = listed([f"{fault} in {networks}" for fault, networks in largest.most_common()])
-    return f"The fault that moves the figure most: {told} of {counted(len(found), 'network')}"
+    return f"The fault with the largest mean share of the way: {told} of {counted(len(found), 'network')}"
 
 
 def _ledger_caption(found: Sequence[LedgerFinding]) -> str:

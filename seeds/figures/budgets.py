@@ -4,7 +4,8 @@ pieces -> [budgets] -> figures
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from seeds.figures.figure import (
     panels,
     sheet,
 )
-from seeds.figures.words import TIMES, counted, listed
+from seeds.figures.words import TIMES, counted, hundredths, limits, listed, span
 from seeds.grid import smallest, target
 from seeds.measure import FRESH, ORIGINAL
 
@@ -43,7 +44,10 @@ TRANSFER_CLAIMS = ("finetune-transfer", "finetune-recovery")
 
 
 def curves(pieces: Sequence["Piece"]) -> Figure | None:
-    """Quality over steps, a panel for each number of samples: mean and 95 % band over runs; None without pieces."""
+    """Quality over steps, a panel for each number of samples: mean and 95 % band over runs; None without pieces.
+
+    One run has no band.
+    """
     if not pieces:
         return None
     ordered, name = sorted(pieces, key=lambda one: one.samples), _quality(pieces)
@@ -66,34 +70,42 @@ def curves(pieces: Sequence["Piece"]) -> Figure | None:
         page.drawing.supylabel(name, fontsize=9)
         page.drawing.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         claims = TRANSFER_CLAIMS if ordered[0].reference is None else CURVE_CLAIMS
-        return page.figure(_leads(ordered), _curves_caption(ordered), _curves_alt(ordered), claims)
+        return page.figure(_curves_title(ordered), _curves_caption(ordered), _curves_alt(ordered), claims)
 
 
 def _band(page: Sheet, panel: Any, one: "Piece", arm: str, quality: np.ndarray) -> None:
     colour, line = LOOKS.get(arm, OTHER)
-    mean, half = _mean(quality)
-    page.band(panel, one.looks, (mean - half).tolist(), (mean + half).tolist(), colour)
+    mean, low, high = _means(quality)
+    if low[0] is not None:
+        page.band(panel, one.looks, low, high, colour)
     drawn = panel.plot(one.looks, mean, color=colour, linestyle=line, label=arm)[0]
-    numbers = zip(one.looks, mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
+    numbers = zip(one.looks, mean, low, high, strict=True)
     page.put(drawn, [(one.setting, arm, one.samples, *each, len(quality)) for each in numbers])
 
 
-def _mean(quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over runs and half-width of Student's interval; no width where there is one run."""
+def _means(quality: np.ndarray, level: float = LEVEL) -> tuple[list, list, list]:
+    """Of each column the mean over runs, and both ends of Student's interval, which one run does not have.
+
+    Args:
+        quality: (runs, columns).
+    """
     from scipy.stats import t
 
-    runs = len(quality)
+    runs, mean = len(quality), quality.mean(0)
     if runs < 2:
-        return quality.mean(0), np.zeros(quality.shape[1])
-    return quality.mean(0), t.ppf((1 + LEVEL) / 2, runs - 1) * quality.std(0, ddof=1) / runs**0.5
+        return mean.tolist(), [None] * len(mean), [None] * len(mean)
+    half = t.ppf((1 + level) / 2, runs - 1) * quality.std(0, ddof=1) / runs**0.5
+    return mean.tolist(), (mean - half).tolist(), (mean + half).tolist()
 
 
 def budgets(pieces: Sequence["Piece"]) -> Figure | None:
-    """Mean quality at every budget as a map for each arm; a cell that is enough has a frame. None without pieces."""
+    """Mean quality at every budget as a map for each arm; a cell whose mean is enough has a frame. None without pieces."""
     if not pieces:
         return None
     ordered, name = sorted(pieces, key=lambda one: one.samples), _quality(pieces)
-    columns = ("setting", "arm", "labelled samples", "steps", f"mean {name}", "low (95 %)", "high (95 %)", "runs", "enough")
+    columns = (
+        "setting", "arm", "labelled samples", "steps", f"mean {name}", "low (95 %)", "high (95 %)", "runs", "mean is enough"
+    )  # fmt: skip
     arms = list(ordered[0].budget)
     values = [np.mean(one.budget[arm], 0) for one in ordered for arm in arms]
     ends = min(v.min() for v in values), max(v.max() for v in values)
@@ -115,7 +127,7 @@ def budgets(pieces: Sequence["Piece"]) -> Figure | None:
         for panel in grid[::2]:
             panel.set_ylabel("labelled samples")
         claims = TRANSFER_CLAIMS if ordered[0].reference is None else MAP_CLAIMS
-        return page.figure(_enough(ordered), _map_caption(ordered), _map_alt(ordered), claims)
+        return page.figure(_map_title(ordered), _map_caption(ordered), _map_alt(ordered), claims)
 
 
 def _cells(page: Sheet, panel: Any, one: "Piece", arm: str, row: int, wanted: float, ends: tuple[float, float]) -> None:
@@ -125,11 +137,11 @@ def _cells(page: Sheet, panel: Any, one: "Piece", arm: str, row: int, wanted: fl
 
     ramp = LinearSegmentedColormap.from_list("ramp", RAMP)
     quality = np.array(one.budget[arm])
-    for column, (value, half) in enumerate(zip(*(each.tolist() for each in _mean(quality)), strict=True)):
+    for column, (value, low, high) in enumerate(zip(*_means(quality), strict=True)):
         part = (value - ends[0]) / ((ends[1] - ends[0]) or 1.0)
         frame = {"edgecolor": VERMILLION, "linewidth": 1.6} if value >= wanted else {"edgecolor": PAPER, "linewidth": 0}
         cell = panel.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, facecolor=to_hex(ramp(part)), **frame))
-        numbers = (one.setting, arm, one.samples, STEPS[column], value, value - half, value + half, len(quality))
+        numbers = (one.setting, arm, one.samples, STEPS[column], value, low, high, len(quality))
         page.put(cell, [(*numbers, "yes" if value >= wanted else "no")])
         ink = ON_LIGHT if part < DARK_FROM else ON_DARK
         panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=ink)
@@ -142,37 +154,67 @@ def _quality(pieces: Sequence["Piece"]) -> str:
     return "accuracy (fraction)" if pieces[0].chance > 0 else "minus cross-entropy (nats per token)"
 
 
-def _runs(pieces: Sequence["Piece"]) -> int:
-    return min(len(quality) for one in pieces for quality in (*one.along.values(), *one.budget.values()))
+def _runs(pieces: Sequence["Piece"], kind: Literal["along", "budget"]) -> list[int]:
+    """How many runs each mean is of."""
+    return [len(quality) for one in pieces for quality in getattr(one, kind).values()]
 
 
-def _largest_leads(pieces: Sequence["Piece"]) -> list[tuple[str, float, int, int]]:
-    """Of each seed: its name, largest lead over fresh weights in mean quality, and the samples and steps where it has it."""
-    leads = []
-    for arm in (arm for arm in pieces[0].along if arm not in (ORIGINAL, FRESH) and FRESH in pieces[0].along):
-        found = [(np.mean(one.along[arm], 0) - np.mean(one.along[FRESH], 0), one) for one in pieces]
-        ahead, one = max(found, key=lambda each: each[0].max())
-        leads.append((arm, float(ahead.max()), one.samples, one.looks[int(ahead.argmax())]))
-    return sorted(leads, key=lambda lead: -lead[1])
+def _mean_of(runs: Sequence[int]) -> str:
+    return "One run" if max(runs) == 1 else f"Mean of {span(runs)} paired runs"
 
 
-def _leads(pieces: Sequence["Piece"]) -> str:
-    setting, most = pieces[0].setting, pieces[-1]
-    leads = _largest_leads(pieces)
-    if not leads:
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far a seed is ahead of fresh weights in mean quality; no ends where there is one run."""
+
+    arm: str
+    samples: int
+    steps: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{hundredths(self.mean)} {limits(self.low, self.high, hundredths)}"
+
+
+def leads(pieces: Sequence["Piece"]) -> list[Lead]:
+    """Each seed's lead at every look, in the order of the pieces: paired by run, and all intervals at once at `LEVEL`.
+
+    Whoever names the largest has looked at all of them, so each takes its share of the level (Bonferroni).
+    """
+    arms = [arm for arm in pieces[0].along if arm not in (ORIGINAL, FRESH) and FRESH in pieces[0].along]
+    looks = len(arms) * sum(len(one.looks) for one in pieces)
+    found = []
+    for arm in arms:
+        for one in pieces:
+            ahead = _means(np.subtract(one.along[arm], one.along[FRESH]), 1 - (1 - LEVEL) / looks)
+            found += [Lead(arm, one.samples, *each) for each in zip(one.looks, *ahead, strict=True)]
+    return found
+
+
+def _curves_title(pieces: Sequence["Piece"]) -> str:
+    setting, most, found = pieces[0].setting, pieces[-1], leads(pieces)
+    if not found:
         return f"{setting}: quality over steps, with {most.samples} samples and fewer"
-    told = listed([f"{lead:.2f} for {arm} ({counted(steps, 'step')} on {n} samples)" for arm, lead, n, steps in leads])
-    ends = [float(np.mean(most.along[arm], 0)[-1] - np.mean(most.along[FRESH], 0)[-1]) for arm, *_ in leads]
-    end = listed([f"{lead:.2f}".replace("-", "\N{MINUS SIGN}") for lead in ends])
-    return f"{setting}: ahead of fresh weights by at most {told}, by {end} after {most.looks[-1]} steps on {most.samples}"
+    best = {arm: max((one for one in found if one.arm == arm), key=lambda one: one.mean) for arm in {one.arm for one in found}}
+    ranked = sorted(best.values(), key=lambda one: (-one.mean, one.arm))
+    told = listed([f"{one} for {one.arm} ({counted(one.steps, 'step')} on {one.samples} samples)" for one in ranked])
+    last = {one.arm: one for one in found if (one.samples, one.steps) == (most.samples, most.looks[-1])}
+    end = listed([str(last[one.arm]) for one in ranked])
+    return f"{setting}: largest mean lead over fresh weights {told}; {end} after {most.looks[-1]} steps on {most.samples}"
 
 
 def _curves_caption(pieces: Sequence["Piece"]) -> str:
+    runs, among = _runs(pieces, "along"), len(leads(pieces))
+    seen = "Where bands lie apart, the start matters; where they meet, training has made up for it. "
     dotted = "chance" if pieces[0].reference is None else "chance and the original as it came"
+    bands = f"{100 * LEVEL:.0f} % bands over runs (Student)" if max(runs) > 1 else "no interval"
+    single = ", none of one run" if min(runs) == 1 < max(runs) else ""
+    title = f" The title's leads are chosen among {among}: their intervals hold for all of these at once (Bonferroni)."
     return (
-        "Where bands lie apart, the start matters; where they meet, training has made up for it. Mean of "
-        f"{_runs(pieces)} paired runs on held-out examples and {100 * LEVEL:.0f} % bands over runs (Student), each arm at its "
-        f"own tuned rate; dotted: {dotted}."
+        f"{seen * (max(runs) > 1)}{_mean_of(runs)} on held-out "
+        f"examples, {bands}{single}, each arm at its own tuned rate; dotted: {dotted}.{title * bool(among and max(runs) > 1)}"
     )
 
 
@@ -184,21 +226,28 @@ def _curves_alt(pieces: Sequence["Piece"]) -> str:
     return f"Learning curves of {pieces[0].setting}, a panel for each of {len(pieces)} numbers of samples. {' '.join(told)}"
 
 
-def _enough(pieces: Sequence["Piece"]) -> str:
+def _map_title(pieces: Sequence["Piece"]) -> str:
     told = []
     for arm in pieces[0].budget:
-        found = smallest(pieces, arm)
-        told.append(f"{f'{found[0]} {TIMES} {found[1]}' if found else 'none'} from {arm}")
-    return f"{pieces[0].setting}, samples {TIMES} steps that are enough for {target(pieces):.2f}: {listed(told)}"
+        if found := smallest(pieces, arm):
+            samples, steps = found
+            (one,) = (piece for piece in pieces if piece.samples == samples)
+            _, low, high = (ends[STEPS.index(steps)] for ends in _means(np.array(one.budget[arm])))
+            told.append(f"{samples} {TIMES} {steps} from {arm} {limits(low, high, hundredths)}")
+        else:
+            told.append(f"none from {arm}")
+    return f"{pieces[0].setting}, fewest samples {TIMES} steps whose mean reaches {target(pieces):.2f}: {listed(told)}"
 
 
 def _map_caption(pieces: Sequence["Piece"]) -> str:
-    halves = [_mean(np.array(quality))[1].max() for one in pieces for quality in one.budget.values()]
-    unit = _quality(pieces)
+    runs = _runs(pieces, "budget")
+    ends = [_means(np.array(quality))[1:] for one in pieces for quality in one.budget.values() if len(quality) > 1]
+    widest = max(((high - low) / 2 for lows, highs in ends for low, high in zip(lows, highs, strict=True)), default=0.0)
+    interval = f"the 95 % interval over runs is at most {widest:.2f} to each side" if ends else "no interval"
+    single = ", and none of one run" if min(runs) == 1 < max(runs) else ""
     return (
-        f"Framed cells are enough ({target(pieces):.2f}); those further down and left are cheaper. Numbers: {unit}, mean of "
-        f"{_runs(pieces)} paired runs on held-out examples; the 95 % interval over runs is at most {max(halves):.2f} to each "
-        "side."
+        f"Framed cells have a mean of {target(pieces):.2f} or more; those further down and left are cheaper. Whether a budget "
+        f"is enough, claims judge. Numbers: {_quality(pieces)}. {_mean_of(runs)} on held-out examples, {interval}{single}."
     )
 
 
@@ -208,4 +257,5 @@ def _map_alt(pieces: Sequence["Piece"]) -> str:
     for arm in pieces[0].budget:
         enough = sum(int((np.mean(one.budget[arm], 0) >= target(pieces)).sum()) for one in pieces)
         told.append(f"{arm} {enough}")
-    return f"Maps of quality over samples and steps for each start. Of {cells} budgets, so many are enough: {listed(told)}."
+    found = f"Of {cells} budgets, so many have a mean that is enough: {listed(told)}"
+    return f"Maps of quality over samples and steps for each start. {found}."

@@ -95,12 +95,18 @@ def _arrives(page: Sheet, panel: Any, entrant: "Entrant", speed: str) -> None:
     page.put(panel.plot(times, shares, color=colour, linestyle=shape, label=entrant.delivery)[0], rows)
 
 
-def scale(records: Sequence["Record"]) -> Figure | None:
-    """Seconds and peak memory over parameters, a line for each way to read or write a model; None without records of it."""
+def by_way(records: Sequence["Record"]) -> dict[str, list["Record"]]:
+    """Records of a way to read or write a model of known size, by that way."""
     ways: dict[str, list[Record]] = {}
     for one in records:
         if {"way", "parameters"} <= one.facts.keys():
             ways.setdefault(str(one.facts["way"]), []).append(one)
+    return ways
+
+
+def scale(records: Sequence["Record"]) -> Figure | None:
+    """Seconds and peak memory over parameters, a line for each way to read or write a model; None without records of it."""
+    ways = by_way(records)
     if not ways:
         return None
     with sheet("cost-scale", SCALE_COLUMNS, 3.5) as page:
@@ -156,7 +162,7 @@ def _race_title(entrants: Sequence["Entrant"]) -> str:
     for name, group in groupby(first, key=lambda pair: pair[1]):
         speeds = [_spaced(speed) for speed, _ in group]
         told.append(f"{name or 'none'} {f'at {speeds[0]}' if len(speeds) == 1 else f'from {speeds[0]} to {speeds[-1]}'}")
-    return f"Soonest at {100 * TARGETS[0]:.0f} % of {entrants[0].subject}: {listed(told)}"
+    return f"Soonest at {100 * TARGETS[0]:.0f} % of {entrants[0].subject}, each by its median run: {listed(told)}"
 
 
 def _race_caption(entrants: Sequence["Entrant"]) -> str:

@@ -31,6 +31,7 @@ ON_LIGHT, ON_DARK = "#161616", "#fdfdfd"  # text on cells of the ramp, on a dark
 
 WIDTH_IN = 6.8  # a page's column
 TITLE_LETTERS = 78  # of a line across that width
+DIGITS = 9  # of a number in a CSV: further ones of a mean differ from machine to machine
 UNITS = re.compile(
     r"(?<=\d) (?=[%\N{MULTIPLICATION SIGN}]|[kMG]?bit/s|s\b|GB|million)|(?<=\N{MULTIPLICATION SIGN}) "
 )  # no line ends here
@@ -59,7 +60,7 @@ class Figure:
         alt: the drawing in words, for those who do not see it.
         svg: the drawing, an <svg> element.
         columns: of `rows`, with units.
-        rows: every number that is drawn, as stored.
+        rows: every number that is drawn, to `DIGITS` digits.
         claims: whose rows it shows; none where it belongs to no claim.
     """
 
@@ -92,6 +93,11 @@ class Figure:
         return written
 
 
+def _rounded(value: Value) -> Value:
+    """Floats to `DIGITS` digits, and no minus before a zero."""
+    return float(f"{value:.{DIGITS}g}") + 0.0 if isinstance(value, float) else value
+
+
 # -- drawing --------------------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +111,7 @@ class Sheet:
     def put(self, artist: "Artist", rows: Sequence[tuple[Value, ...]]) -> None:
         """Says which numbers an artist shows: it is named after their places in the CSV, counted from 0."""
         artist.set_gid(f"rows-{len(self.rows)}-{len(self.rows) + len(rows) - 1}")
-        self.rows += rows
+        self.rows += [tuple(map(_rounded, row)) for row in rows]
 
     def band(self, panel: Any, along: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str) -> None:
         """The intervals of the line that is put next."""
@@ -158,8 +164,10 @@ def panels(drawing: "Drawing", count: int, across: int, sharex: bool = True, sha
 
 def _svg(drawing: "Drawing") -> bytes:
     """The drawing as an <svg> element, without date and maker, and half as long as it came."""
-    buffer = io.StringIO()
-    drawing.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()  # not by `savefig`, which draws everything twice to lay it out once
+    FigureCanvasSVG(drawing).print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = re.sub(r"<[^>]*>", lambda tag: _tidy(tag[0]), text[text.index("<svg") :])  # words stay as they are
     return re.sub(r">\s+<", ">\n<", text.replace("<g/>", "")).encode()

@@ -20,6 +20,7 @@ from seeds.figures.figure import (
 )
 from seeds.figures.retention import points
 from seeds.figures.words import TIMES, counted, factor, listed, span
+from seeds.report.number import percent
 from seeds.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _alt(rungs: Sequence["Finding"], codecs: Sequence[str]) -> str:
     told = []
     for codec in reversed(codecs):
         kept = [f.value for f in rungs if f.codec == codec and f.value is not None]
-        told.append(f"{codec} {span([round(100 * k, 1) + 0.0 for k in kept], '{:g}')} %")
+        told.append(f"{codec} {' to '.join(dict.fromkeys(map(percent, (min(kept), max(kept)))))}")
     more = [f"{f.codec} of {f.subject}" for f in rungs if f.outcome == Outcome.REFUTED]
     kept = f"Shown to keep something: {listed(more) or 'none'}"
     return f"Dots with intervals: retention of {len(codecs)} codecs, most bytes first: {listed(told)}. {kept}."

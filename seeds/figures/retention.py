@@ -22,7 +22,8 @@ from seeds.figures.figure import (
     panels,
     sheet,
 )
-from seeds.figures.words import factor, listed, percent, span
+from seeds.figures.words import factor, limits, listed, span
+from seeds.report.number import percent
 
 if TYPE_CHECKING:
     from seeds.report.finding import Finding
@@ -177,12 +178,12 @@ def _title(every: Sequence[Point]) -> str:
     for size in SIZES:
         if small := [p for p in every if p.size >= size]:
             best = max(small, key=lambda p: p.kept)
-            what = "" if parts else "keep at most "
             of = "" if parts else " of what the original knows"
-            parts.append(f"{size} times smaller {what}{percent(best.kept)}{of} ({best.finding.codec})")
+            interval = limits(best.low, best.high, percent)
+            parts.append(f"{size} times smaller {percent(best.kept)} {interval}{of} ({best.finding.codec})")
     if not parts:
         return f"Untrained, none of {len(every)} seeds is {SIZES[-1]} times smaller than the weights"
-    return f"Untrained, seeds {listed(parts)}"
+    return f"Best mean of untrained seeds: {listed(parts)}"
 
 
 def _caption(every: Sequence[Point]) -> str:

@@ -3,14 +3,21 @@
 findings -> figure: [words], drawing
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from seeds.report.number import text
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
-def percent(share: float) -> str:
-    """A share in percent, to two digits below ten."""
-    return f"{100 * share:.{2 if abs(share) < 0.0995 else 3}g} %".replace("-", "\N{MINUS SIGN}")
+def limits(low: float | None, high: float | None, told: Callable[[float], str]) -> str:
+    """An interval in brackets, each end as it is `told`; what there is no interval of says so."""
+    return "[no interval]" if low is None or high is None else f"[{told(low)}, {told(high)}]"
+
+
+def hundredths(number: float) -> str:
+    """A number to two decimals."""
+    return text(number, 2)
 
 
 def factor(times: float) -> str:

@@ -2,81 +2,108 @@
 
     findings -> [answer] -> page
 
-A sentence whose rows were not measured says so.
+First what a seed keeps by itself, which answers the question of the title; then what larger seeds keep; then the verdicts. A
+sentence whose rows were not measured says so.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seeds.claims import PUBLISHED
+from seeds.claims import PUBLISHED, Claim
 from seeds.report import number
 from seeds.report.finding import Finding
 from seeds.report.line import overall
+from seeds.report.words import SPEAKS_NOT
 from seeds.verdict import Outcome
 
 KNOWS_NOTHING = ("zeroshot-accuracy", "zeroshot-perplexity")  # claims whose figure is retention
 STRUCTURE = "zeroshot-structure"  # whose note `retention` is that of the largest PCA seed of a size
-MOMENTS, PCA, RAW = "moments", "pca", "raw"
+MOMENTS, PCA, RAW = "moments", "pca", "raw"  # how names of codecs begin, and the view of accuracy as it comes
 SMALLER = (2, 10)  # times
 SAID = {
     Outcome.HOLDS: ("holds", "hold"),
     Outcome.REFUTED: ("is refuted", "are refuted"),
     Outcome.UNDECIDED: ("is undecided", "are undecided"),
+    Outcome.BY_RUN: ("depends on the run", "depend on the run"),
     Outcome.NO_ASSAY: ("could not be tested", "could not be tested"),
+    Outcome.NO_SEED: ("asks for seeds that do not exist", "ask for seeds that do not exist"),
     Outcome.RECORDED: ("is recorded without a verdict", "are recorded without a verdict"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text of a sentence; a number comes with the row that it is from, or with the outcome that it counts."""
+    """Text of a sentence; a number comes with its `value`, and leads to the row that it is from or filters the table.
+
+    Args:
+        up: whether the text is rounded up, as an upper limit is.
+        filter: what it counts, as the address of the table has it: "verdict=HOLDS".
+    """
 
     text: str
+    value: float | None = None
     row: Finding | None = None
-    outcome: str = ""
-    family: str = ""
+    up: bool = False
+    filter: str = ""
 
 
 Sentence = tuple[Piece, ...]
 
 
-def sentences(by_claim: Mapping[str, Sequence[Finding]], families: Mapping[str, str]) -> tuple[Sentence, ...]:
-    """What was found, in three sentences."""
-    return _verdicts(by_claim, families), _moments(by_claim), _components(by_claim)
+def sentences(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> tuple[Sentence, ...]:
+    """What was found, in three sentences.
 
-
-def _verdicts(by_claim: Mapping[str, Sequence[Finding]], families: Mapping[str, str]) -> Sentence:
-    sound = [overall([f for f in rows if f.view != PUBLISHED])[0] for rows in by_claim.values()]
-    if not sound:
-        return (Piece("No claim has been measured."),)
-    repeated = [rows for name, rows in by_claim.items() if families[name] == "audit"]
-    pieces = [Piece(f"Of the report's {len(sound)} claims, ")]
-    counts = [(outcome, sound.count(outcome)) for outcome in SAID if outcome in sound]
-    for place, (outcome, count) in enumerate(counts):
-        joint = "" if place == 0 else " and " if place == len(counts) - 1 else ", "
-        pieces += [Piece(joint), Piece(str(count), outcome=str(outcome)), Piece(f" {SAID[outcome][count > 1]}")]
-    if repeated:
-        fragile = sum(overall([f for f in rows if f.view == PUBLISHED])[0] is Outcome.BY_RUN for rows in repeated)
-        told = f" of its {len(repeated)} headlines {'depends' if fragile == 1 else 'depend'} on which single run is shown"
-        pieces += [Piece("; by its own protocol, "), Piece(str(fragile), family="audit"), Piece(told)]
-    return (*pieces, Piece("."))
+    Args:
+        by_claim: findings of the claims that have any.
+        claims: all of them, measured or not.
+    """
+    return _moments(by_claim), _components(by_claim), _verdicts(by_claim, claims)
 
 
 def _moments(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
-    """The row with the largest upper limit, of all rows of moments that could speak; of two views, the calibrated one."""
+    """The rows with the largest upper limits, of all seeds of moments that could speak: calibrated, and as they come."""
     rows = [
         f for name in KNOWS_NOTHING for f in by_claim.get(name, ())
-        if f.codec == MOMENTS and not f.row.endswith(f"-{RAW}") and f.high is not None and f.outcome != Outcome.NO_ASSAY
+        if f.codec.startswith(MOMENTS) and f.view != PUBLISHED and Outcome(f.outcome) not in SPEAKS_NOT
     ]  # fmt: skip
-    if not rows:
+    calibrated, raw = [f for f in rows if f.view != RAW], [f for f in rows if f.view == RAW]
+    if not calibrated:
         return (Piece("What a seed of means and standard deviations keeps was not measured."),)
-    most = max(rows, key=lambda f: (f.high or 0.0, f.row))
-    subjects = len({f.subject for f in rows})
-    return (
-        Piece("Untrained, a seed of means and standard deviations keeps at most "),
-        Piece(number.percent(max(0.0, most.high or 0.0), up=True), row=most),
-        Piece(f" of what the original knows (the largest upper limit of {subjects} networks, {most.subject}'s)."),
-    )
+    named = [max(each, key=_upper) for each in (calibrated, raw) if each]
+    pieces = [Piece(f"{_plainly(calibrated)}: untrained, seeds of means and standard deviations keep "), *_limit(named[0])]
+    pieces.append(Piece(" of what the original knows, once calibrated"))
+    if raw:
+        pieces += [Piece(", and "), *_limit(named[1]), Piece(" of its accuracy as they come")]
+    pieces += [Piece(f" (the largest upper limit{'s' * (len(named) > 1)} of "), *_counted(len(rows), "row"), Piece(" on ")]
+    pieces += [*_counted(len({f.subject for f in rows}), "network"), Piece(", of intervals at "), *_levels(named), Piece(").")]
+    return tuple(pieces)
+
+
+def _plainly(rows: Sequence[Finding]) -> str:
+    """The answer to the title, as far as seeds of moments give it: they replace nothing where every row holds."""
+    outcomes = {f.outcome for f in rows}
+    return "In part" if Outcome.REFUTED in outcomes else "Not by itself" if outcomes == {Outcome.HOLDS} else "Not decided"
+
+
+def _upper(f: Finding) -> tuple[float, str]:
+    return float("inf") if f.high is None else f.high, f.row
+
+
+def _limit(f: Finding) -> Sentence:
+    if f.high is None:
+        return (Piece("a share without upper limit", row=f),)
+    return Piece("at most "), Piece(number.percent(max(0.0, f.high), up=True), f.high, f, up=True)
+
+
+def _levels(rows: Sequence[Finding]) -> Sentence:
+    """The levels of these rows, each once."""
+    by_level = {f.level: f for f in rows if f.level is not None}
+    told = [Piece(number.level(level), level, f) for level, f in by_level.items()]
+    return (told[0], Piece(" and "), told[1]) if len(told) == 2 else tuple(told)
+
+
+def _counted(count: int, thing: str) -> Sentence:
+    return Piece(str(count), count), Piece(f" {thing}{'s' * (count != 1)}")
 
 
 def _components(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
@@ -86,14 +113,16 @@ def _components(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
         return (Piece("What a seed with PCA components keeps was not measured."),)
     pieces = []
     for place, (times, row) in enumerate(best.items()):
-        seed = float(row.notes["size_bytes"])
+        kept, seed = float(row.notes["retention"]), float(row.notes["size_bytes"])
+        weights = seed * float(row.notes["times_smaller"])
         pieces += [
-            Piece("; at " if place else "The best PCA seed at "),
+            Piece("; at " if place else "With PCA components, the best seed at "),
             Piece(f"least {times} times smaller{', the best' if place else ' than the weights'} keeps "),
-            Piece(number.percent(float(row.notes["retention"])), row=row),
+            Piece(number.percent(kept), kept, row),
             Piece(f" of what {row.subject} knows, in "),
-            Piece(number.size(seed), row=row),
-            Piece(f" instead of {number.size(seed * float(row.notes['times_smaller']))}"),
+            Piece(number.size(seed), seed, row),
+            Piece(" instead of "),
+            Piece(number.size(weights), weights, row),
         ]
     return (*pieces, Piece("."))
 
@@ -102,3 +131,33 @@ def _best(rows: Sequence[Finding], times: int) -> Finding | None:
     told = [f for f in rows if f.codec.startswith(PCA) and {"retention", "times_smaller", "size_bytes"} <= f.notes.keys()]
     fit = [f for f in told if float(f.notes["times_smaller"]) >= times]
     return max(fit, key=lambda f: (float(f.notes["retention"]), f.row), default=None)
+
+
+def _verdicts(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> Sentence:
+    """Claims by their outcome under a sound protocol, and the headlines that one run decides."""
+    sound = [overall(rows)[0] for every in by_claim.values() if (rows := [f for f in every if f.view != PUBLISHED])]
+    if not sound:
+        return (Piece("No claim has been measured."),)
+    pieces = [Piece("Of "), *_counted(len(claims), "claim"), Piece(", ")]
+    if len(sound) < len(claims):
+        pieces += [Piece(str(len(sound)), len(sound)), Piece(f" {'was' if len(sound) == 1 else 'were'} measured: ")]
+    counts = [(outcome, sound.count(outcome)) for outcome in SAID if outcome in sound]
+    for place, (outcome, count) in enumerate(counts):
+        joint = "" if place == 0 else " and " if place == len(counts) - 1 else ", "
+        pieces += [Piece(joint), Piece(str(count), count, filter=f"verdict={outcome}"), Piece(f" {SAID[outcome][count > 1]}")]
+    return (*pieces, *_headlines(by_claim), Piece("."))
+
+
+def _headlines(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
+    """How many claims that were measured under the report's own protocol have a row that depends on the run."""
+    own = [rows for every in by_claim.values() if (rows := [f for f in every if f.view == PUBLISHED])]
+    if not own:
+        return ()
+    fragile = sum(any(f.outcome == Outcome.BY_RUN for f in rows) for rows in own)
+    return (
+        Piece("; by the report’s own protocol, "),
+        Piece(str(fragile), fragile, filter="family=audit"),
+        Piece(" of "),
+        *_counted(len(own), "headline"),
+        Piece(f" {'depends' if fragile == 1 else 'depend'} on which single run is shown"),
+    )

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seeds.report import number, raw, scale
+from seeds.report import raw, scale
 from seeds.report.finding import Finding
 from seeds.verdict import Rule
 
@@ -23,7 +23,8 @@ class Mark:
     """One row: its figure, its interval from `low` to `high`, and the figures of its runs, as places on the axis.
 
     Args:
-        off: "low" or "high" where the interval goes on beyond that end of the axis.
+        off: "low" or "high" where the interval goes on beyond that end of the axis, without end or further than it shows.
+        zero: whether its figure, interval or a run is zero or less, which a logarithmic axis cannot show.
     """
 
     finding: Finding
@@ -31,6 +32,7 @@ class Mark:
     low: float
     high: float
     off: tuple[str, ...]
+    zero: bool
     runs: tuple[float, ...]
 
 
@@ -40,7 +42,6 @@ class Forest:
 
     Args:
         margins: places of the region's finite ends.
-        zero: whether figures of zero lie off a logarithmic axis.
         height: of the small drawing, in pixels.
     """
 
@@ -49,13 +50,23 @@ class Forest:
     margins: tuple[float, ...]
     ticks: tuple[tuple[float, str], ...]
     log: bool
-    zero: bool
     height: float
 
     @property
     def ranked(self) -> list[Mark]:
         """The marks that have a figure, in its order."""
         return sorted((m for m in self.marks if m.value is not None), key=lambda m: (m.value, m.finding.row))
+
+    @property
+    def legend(self) -> str:
+        """What is drawn besides marks and intervals, in words: only what is there."""
+        told = (
+            ("Shaded: where the claim holds.", self.inside is not None),
+            ("Small dots: single runs.", any(m.runs for m in self.marks)),
+            ("Bar at the left end: it reaches zero or less, which this axis cannot show.", any(m.zero for m in self.marks)),
+            ("Arrow: the interval goes on beyond the axis.", any(m.off for m in self.marks)),
+        )
+        return " ".join(words for words, there in told if there)
 
 
 def forest(rows: Sequence[Finding], rule: Rule) -> Forest:
@@ -71,30 +82,19 @@ def forest(rows: Sequence[Finding], rule: Rule) -> Forest:
     marks = []
     for f, each in zip(rows, runs, strict=True):
         low, high = (-math.inf if f.low is None else f.low), (math.inf if f.high is None else f.high)
-        off = tuple(side for side, beyond in (("low", low < axis.low), ("high", high > axis.high)) if beyond)
         value = None if f.value is None else place(f.value)
-        marks.append(Mark(f, value, place(low), place(high), off, tuple(map(place, each))))
+        zero = axis.log and f.value is not None and any(v <= 0 and math.isfinite(v) for v in (f.value, low, *each))
+        beyond = {"low": low < axis.low and not zero, "high": high > axis.high} if f.value is not None else {}
+        off = tuple(side for side, there in beyond.items() if there)
+        marks.append(Mark(f, value, place(low), place(high), off, zero, tuple(map(place, each))))
     return Forest(
         marks=tuple(marks),
         inside=(place(rule.above), place(rule.below)) if rule.judges else None,
         margins=tuple(place(m) for m in (rule.above, rule.below) if math.isfinite(m)),
         ticks=tuple((round(WIDTH * at, 1), label) for at, label in axis.ticks()),
         log=axis.log,
-        zero=axis.log and any(v <= 0 for v in values),
         height=min(SMALL_MOST, max(SMALL_LEAST, SMALL_ROW * len(values))),
     )
-
-
-def told(f: Finding) -> str:
-    """A row's figure with its interval, or with the range of single runs."""
-    if f.value is None:
-        return "none"
-    places = number.decimals(f)
-    value = number.text(f.value, places)
-    if f.low is not None and f.low == f.high:
-        return value
-    low, high = number.end(f.low, "low", places), number.end(f.high, "high", places)
-    return f"{value} ({low} to {high})" if f.level is None else f"{value} [{low}, {high}]"
 
 
 def _each(f: Finding) -> list[float]:

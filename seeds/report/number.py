@@ -12,6 +12,8 @@ from seeds.report.finding import Finding
 SIGNIFICANT = 3  # digits of a figure without an interval
 LARGEST, SMALLEST = 1e7, 1e-4  # beyond them, powers of ten
 DECIMALS = 6  # at most
+MOST_OF_PERCENT = 2  # decimals
+TWO_DIGITS = 9.95  # per cent; what is below rounds to less than ten, and needs no third digit
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNITS = ("bytes", "kB", "MB", "GB")
 
@@ -23,7 +25,7 @@ def text(value: float, decimals: int | None = None) -> str:
     size = abs(value)
     if size and not SMALLEST <= size < LARGEST and not (decimals is not None and size < SMALLEST):
         mantissa, _, power = f"{value:.2e}".partition("e")
-        ten = f"10{str(int(power)).translate(SUPERSCRIPTS)}"
+        ten = power_of_ten(int(power))
         return ten if mantissa == "1.00" else f"{mantissa} × {ten}".replace("-", "−")
     if decimals is None:
         told = f"{value:,.{max(0, min(DECIMALS, _decimals(size, SIGNIFICANT)))}f}"
@@ -32,6 +34,11 @@ def text(value: float, decimals: int | None = None) -> str:
         told = f"{value:,.{decimals}f}"
     told = told.replace("-", "−")
     return told.removeprefix("−") if not told.strip("−0.,") else told
+
+
+def power_of_ten(power: int) -> str:
+    """Ten to a power."""
+    return f"10{str(power).translate(SUPERSCRIPTS)}"
 
 
 def decimals(f: Finding) -> int | None:
@@ -53,10 +60,17 @@ def end(value: float | None, side: str, places: int | None) -> str:
 
 
 def percent(share: float, up: bool = False) -> str:
-    """A share in per cent with two significant digits, and no more than one decimal; an upper limit is rounded `up`."""
-    places = max(0, min(1, _decimals(abs(100 * share), 2)))
-    shown = math.ceil(100 * share * 10**places) / 10**places if up else 100 * share
+    """A share in per cent: two significant digits below ten, three from there on; an upper limit is rounded `up`."""
+    size = abs(100 * share)
+    needed = _decimals(size, 2) if size < TWO_DIGITS else _decimals(max(10.0, size), 3)
+    places = max(0, min(MOST_OF_PERCENT, needed))
+    shown = math.ceil(round(100 * share * 10**places, 9)) / 10**places if up else 100 * share
     return f"{text(shown, places)} %"
+
+
+def level(share: float) -> str:
+    """The level of an interval in per cent, with two decimals at most."""
+    return f"{round(100 * share, 2):g} %"
 
 
 def size(count: float) -> str:

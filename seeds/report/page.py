@@ -2,9 +2,9 @@
 
     claims.json, figures -> [page] -> reports/index.html
 
-The same rows and figures give the same bytes. Every number on the page is in a <data> element with its stored value, beside
-the id of its row; whatever does not follow from the runs that are stored with it is marked. The templates hold the layout and
-no figure; this module prepares what they show.
+The same rows and figures give the same bytes. A figure of a row, wherever it stands (table, plot, answer), is in a <data>
+element with its stored value, in its row or with the row's id; a row lists its runs in full; whatever does not follow from them
+is marked. Counts are counted here; drawings bring their data as CSV. The templates hold the layout and no figure.
 """
 
 import base64
@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.figures.figure import Figure
-from seeds.report import answer, forest, number, raw, words
+from seeds.report import answer, forest, number, raw, runs, words
+from seeds.report.claims_file import digest
 from seeds.report.finding import Finding
 from seeds.report.inline import Inline, inlined
 from seeds.report.line import grouped, overall, protocols
@@ -34,18 +35,23 @@ TEMPLATES = Path(__file__).with_name("templates")
 FIRST_ROWS = 12  # of a figure's data; all of them are in its CSV
 BESIDE = ("README.md", "claims.json", "claims.schema.json", "zero_shot_results.json", "LOG.md")  # in the page's folder
 CSV_SAFE = ",:;+/()"  # characters that a data: address takes as they are
-SPEAKS_NOT = (Outcome.NO_ASSAY, Outcome.NO_SEED)
 
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One row as the templates show it."""
+    """One row as the templates show it.
+
+    Args:
+        pytest: the line that measures the row alone, and `needs`: what it needs besides the clone.
+        each: what its numbers are of ("figure", "control"), how it follows from them, and the numbers.
+    """
 
     finding: Finding
     anchor: str
-    figure: str
     pytest: str
+    needs: str
     runs: int
+    each: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
     warnings: tuple[str, ...]
 
 
@@ -54,7 +60,8 @@ class Protocol:
     """The rows of a claim under one protocol, and what they come to.
 
     Args:
-        share: of the rows that hold, among those that could speak; empty if none could.
+        told: how many rows hold; under the report's own protocol, how many single runs.
+        share: of the rows that hold, among those that could speak, or of single runs; empty if nothing is judged.
         range: the rows with the least and the largest figure, to be shown with so many `places`.
         widest: the row with the widest interval.
     """
@@ -72,16 +79,38 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """What the controls of a claim's rows come to.
+
+    Args:
+        succeeded: how many of those `measured`.
+        missing: rows that have no original, and so no control.
+        least: the row whose control has the lowest lower limit: units differ from row to row, so that a range would mix them.
+    """
+
+    succeeded: int
+    measured: int
+    missing: int
+    least: Finding
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimView:
     """One line of the table. `published` is there where the claim is measured under the report's own protocol, too."""
 
     claim: Claim
     anchor: str
+    pytest: str
     sound: Protocol
     published: Protocol | None
-    control: tuple[int, int, Finding, Finding] | None
+    control: Control | None
     figures: tuple["FigureView", ...]
     warnings: int
+
+    @property
+    def verdict(self) -> str:
+        """What the rows of a sound protocol come to; empty if there are none."""
+        return str(self.sound.outcome) if self.sound.rows else ""
 
     @property
     def protocols(self) -> tuple[Protocol, ...]:
@@ -112,10 +141,13 @@ def html(results: "Results", claims: Mapping[str, Claim], figures: Sequence[Figu
     shown = [_claim(claims[name], findings, drawn) for name, findings in by_claim.items()]
     environment = _environment()
     script = environment.get_template("page.js").render().strip()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    present = {f.outcome for rows in by_claim.values() for f in rows}
     return environment.get_template("page.html.j2").render(
         claims=shown,
-        answer=answer.sentences(by_claim, {name: claims[name].family for name in by_claim}),
+        answer=answer.sentences(by_claim, claims),
+        marks_shown=[outcome for outcome in Outcome if outcome in present],
+        data=digest(results.findings),
         tally=_tally(shown),
         subjects=sorted({f.subject for rows in by_claim.values() for f in rows}),
         rows=sum(map(len, by_claim.values())),
@@ -124,7 +156,7 @@ def html(results: "Results", claims: Mapping[str, Claim], figures: Sequence[Figu
         figures=drawn,
         rows_of=Counter(f.session for rows in by_claim.values() for f in rows),
         sessions={name: asdict(one) for name, one in sorted(results.sessions.items())},
-        beside=BESIDE, script=script, digest=digest, first_rows=FIRST_ROWS,
+        beside=BESIDE, script=script, allowed=allowed, first_rows=FIRST_ROWS,
     )  # fmt: skip
 
 
@@ -134,12 +166,17 @@ def _claim(claim: Claim, findings: Sequence[Finding], drawn: Sequence[FigureView
     sound = _protocol(claim, [f for f in findings if f.view != PUBLISHED], SOUND if twice else "")
     figures = tuple(f for f in drawn if claim.name in f.figure.claims)
     warnings = sum(bool(row.warnings) for p in (published, sound) if p for row in p.rows)
-    return ClaimView(claim, f"claim-{claim.name}", sound, published, _control(findings), figures, warnings)
+    line = f"pytest --claim {claim.name}{' --full' * any(row.full for row in claim.rows)}"
+    return ClaimView(claim, f"claim-{claim.name}", line, sound, published, _control(claim, findings), figures, warnings)
 
 
 def _protocol(claim: Claim, findings: Sequence[Finding], view: str) -> Protocol:
+    if not findings:
+        return Protocol(
+            view, Outcome.NO_ASSAY, "not measured", "", (), forest.forest([], claim.rule), "Not measured.", None, None, None
+        )
     outcome, told = overall(findings)
-    spoke = [f for f in findings if f.outcome not in SPEAKS_NOT] or findings
+    spoke = [f for f in findings if Outcome(f.outcome) not in words.SPEAKS_NOT] or findings
     valued = sorted((f for f in spoke if f.value is not None), key=lambda f: (f.value, f.row))
     closed = [f for f in valued if f.low is not None and f.high is not None and f.low < f.high]
     widest = max(closed, key=lambda f: ((f.high or 0) - (f.low or 0), f.row), default=None)
@@ -147,34 +184,45 @@ def _protocol(claim: Claim, findings: Sequence[Finding], view: str) -> Protocol:
     plot, means = forest.forest(findings, claim.rule), words.verdict(outcome, findings)
     ends = (valued[0], valued[-1]) if valued else None
     share = sum(f.outcome == Outcome.HOLDS for f in spoke) / len(spoke) if claim.rule.judges else ""
+    if view == PUBLISHED and (each := [claim.rule.above < one < claim.rule.below for f in findings for one in _runs(f)]):
+        told, share = f"{sum(each)} of {len(each)} single runs hold", sum(each) / len(each)
     places = None if plot.log or not valued else number.between(valued[0].value or 0.0, valued[-1].value or 0.0)
     return Protocol(view, outcome, told, share, rows, plot, means, ends, places, widest)
 
 
+def _runs(f: Finding) -> list[float]:
+    return [] if f.raw is None else raw.per_run(f.raw)
+
+
 def _row(f: Finding, claim: Claim) -> RowView:
-    full = any(row.full for row in claim.rows if row.id == f.row)
-    line = f'pytest "{f.test}"{" --full" * full}' if f.test else ""
-    return RowView(f, f"row-{f.claim}--{f.row}", forest.told(f), line, raw.count(f.raw), tuple(_warnings(f)))
+    stated = next((row for row in claim.rows if row.id == f.row), None)
+    line = f'pytest "{f.test}"{" --full" * bool(stated and stated.full)}' if f.test else ""
+    needs = words.needs(stated) if stated and line else ""
+    measured = (("Figure", f.raw), ("Control", f.control_raw))
+    each = tuple((name, runs.rule(one), tuple(runs.lines(one))) for name, one in measured if one is not None)
+    return RowView(f, f"row-{f.claim}--{f.row}", line, needs, raw.count(f.raw), each, tuple(_warnings(f)))
 
 
 def _warnings(f: Finding) -> Iterator[str]:
     """What of a row does not follow from the runs stored with it, up to the rounding that `seeds.report.raw` allows."""
     told = (("figure", f.value, f.raw), ("control", f.assay[0] if f.assay else None, f.control_raw))
-    unbacked = [name for name, stored, runs in told if stored is not None and runs is None]
+    unbacked = [name for name, stored, each in told if stored is not None and each is None]
     if unbacked:
         yield f"No runs are stored for the {' and the '.join(unbacked)}."
-    for name, stored, runs in told:
-        if stored is not None and runs is not None and not raw.follows(stored, runs):
-            yield f"The {name} {stored:g} does not follow from the stored runs: they give {raw.value(runs):.6g}."
+    for name, stored, each in told:
+        if stored is not None and each is not None and not raw.follows(stored, each):
+            yield f"The {name} {stored:g} does not follow from the stored runs: they give {raw.value(each):.6g}."
 
 
-def _control(findings: Sequence[Finding]) -> tuple[int, int, Finding, Finding] | None:
-    """How many controls succeeded, of how many, and those with the least and the largest figure."""
-    asked = [f for f in findings if f.assay is not None or f.outcome == Outcome.NO_ASSAY]
-    valued = sorted((f for f in asked if f.assay and f.assay[0] is not None), key=lambda f: (f.assay, f.row))
-    if not valued:
+def _control(claim: Claim, findings: Sequence[Finding]) -> Control | None:
+    gap = claim.rule.assay_gap
+    lower = {f.place: f.assay[1] for f in findings if f.assay and f.assay[1] is not None}
+    measured = [f for f in findings if f.place in lower]
+    if not measured:
         return None
-    return sum(f.outcome != Outcome.NO_ASSAY for f in asked), len(asked), valued[0], valued[-1]
+    missing = sum(f.outcome == Outcome.NO_ASSAY and f.place not in lower for f in findings)
+    succeeded = sum(gap is None or lower[f.place] > gap for f in measured)
+    return Control(succeeded, len(measured), missing, min(measured, key=lambda f: (lower[f.place], f.row)))
 
 
 def _figure(figure: Figure, index: int) -> FigureView:
@@ -184,7 +232,7 @@ def _figure(figure: Figure, index: int) -> FigureView:
 
 def _tally(shown: Sequence[ClaimView]) -> list[tuple[Outcome, list[ClaimView]]]:
     """Claims by their outcome under a sound protocol, in the order of outcomes."""
-    return [(outcome, found) for outcome in Outcome if (found := [c for c in shown if c.sound.outcome is outcome])]
+    return [(outcome, found) for outcome in Outcome if (found := [c for c in shown if c.verdict == outcome])]
 
 
 @cache
@@ -197,7 +245,7 @@ def _environment() -> "Environment":
     environment.filters["typeset"] = words.typeset
     environment.globals |= {
         "FAMILIES": words.FAMILIES, "MEANINGS": words.MEANINGS, "OF_A_CLAIM": words.OF_A_CLAIM, "GLOSSARY": words.GLOSSARY,
-        "text": number.text, "decimals": number.decimals, "told": forest.told, "rule": words.rule, "slug": _slug,
+        "text": number.text, "decimals": number.decimals, "level": number.level, "rule": words.rule, "slug": _slug,
     }  # fmt: skip
     return environment
 

@@ -38,13 +38,13 @@ def refresh(readme: Path, findings: Sequence[Finding], claims: Mapping[str, Clai
 def block(findings: Sequence[Finding], claims: Mapping[str, Claim]) -> str:
     """What stands between the markers."""
     by_claim = grouped(findings, claims)
-    told = answer.sentences(by_claim, {name: claim.family for name, claim in claims.items()})
+    told = answer.sentences(by_claim, claims)
     rows = [f for found in by_claim.values() for f in found]
     counted = (
         f"{len(by_claim)} claims, {len(rows)} rows, {runs(rows):,} figures of single runs; all of them together are "
         f"`{digest(rows)}`."
     )
-    lines = [*("".join(piece.text for piece in sentence) for sentence in told), counted]
+    lines = [f"* {one}" for one in (*("".join(piece.text for piece in sentence) for sentence in told), counted)]
     return "\n".join([*lines, "", *summary_table(by_claim, claims), *_remarks(by_claim)])
 
 

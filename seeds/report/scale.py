@@ -2,8 +2,9 @@
 
     finding -> [scale] -> forest -> page
 
-Linear, or logarithmic where the figures are positive and span more than a factor of fifty. What lies off the scale is drawn at
-its end, never left out. This module knows no SVG.
+Linear, or logarithmic where the figures are positive and span more than a factor of fifty; shares that touch zero stay linear,
+because zero is a place on their axis like any other. What lies off the scale is drawn at its end, never left out. This module
+knows no SVG.
 """
 
 import math
@@ -53,8 +54,9 @@ def over(values: Sequence[float], limits: Iterable[float], margins: Iterable[flo
     values = [v for v in values if math.isfinite(v)]
     margins = [m for m in margins if math.isfinite(m)]
     positive = [v for v in [*values, *margins] if v > 0]
-    ratios = all(v >= 0 for v in values) and all(m > 0 for m in margins)
     shown = [v for v in [*values, *limits, *margins] if math.isfinite(v)] or [0.0]
+    shares = max(shown) <= 1 and min(shown) <= 0
+    ratios = all(v >= 0 for v in values) and all(m > 0 for m in margins) and not shares
     if ratios and len(positive) > 1 and max(positive) / min(positive) >= SPAN:
         low, high = min(positive), max(shown)
         factor = (high / low) ** PAD

@@ -129,15 +129,14 @@
     setTimeout(() => { button.textContent = "Copy"; said.textContent = ""; }, 2500);
   }
 
-  // -- printing -----------------------------------------------------------------------------------------------------
+  // -- opening all claims: to print them, or to search the page ------------------------------------------------------
 
-  const opened = new Set();
-  addEventListener("beforeprint", () => {
-    for (const each of all("details:not([open])")) { opened.add(each); each.open = true; }
-  });
-  addEventListener("afterprint", () => {
-    for (const each of opened) each.open = false;
-    opened.clear();
+  const opener = one(".open-all");
+  opener.addEventListener("click", () => {
+    const open = opener.getAttribute("aria-pressed") !== "true";
+    for (const claim of claims) if (!claim.hidden || !open) one("details", claim).open = open;
+    opener.setAttribute("aria-pressed", String(open));
+    opener.textContent = open ? "Close all" : "Open all";
   });
 
   form.hidden = false;
