@@ -6,7 +6,6 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from seeds import figures
 from seeds.claims import PUBLISHED, Row, load
 from seeds.figures.figure import GRID, INK, PAPER, Figure
 from seeds.report import claims_file
@@ -195,10 +194,8 @@ def stored(data: str) -> Results:
 
 @cache
 def page(data: str) -> str:
-    """The page of these rows; of the repository's with all figures."""
-    told = stored(data)
-    drawn = [FIGURE] if data == "made up" else figures.every(REPORTS, told.findings)
-    return html(told, CLAIMS, drawn)
+    """The page of these rows; of the repository's the stored one, which one test compares with what its rows give."""
+    return html(stored(data), CLAIMS, [FIGURE]) if data == "made up" else (REPORTS / "index.html").read_text()
 
 
 @cache

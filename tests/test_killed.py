@@ -23,6 +23,7 @@ from seeds.report import claims_file, write
 from seeds.subject import subject
 from seeds.trial import Setting, Trial, prepare, run_trial
 from tests.killed import at_once, killed_everywhere
+from tests.pages import FIGURE
 from tests.writers import CLAIM, CLAIMS, SESSION, WRITERS, Writer, contents, finding, finished, unfinished
 
 ROOT = Path(__file__).parents[1]
@@ -33,8 +34,9 @@ HELD_S = 0.25  # many times what a writer takes
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """No waiting for the disk: what a killed process wrote is with the system. No bootstrap for a page."""
+    """No waiting for the disk: what a killed process wrote is with the system. No bootstrap for a page, nothing drawn anew."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+    monkeypatch.setattr("seeds.figures.every", lambda folder, findings: [FIGURE])
     monkeypatch.setattr("seeds.grid.effective_samples", lambda *_: None)
 
 
