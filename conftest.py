@@ -85,6 +85,10 @@ def pytest_configure(config):
     _check_names(config)
 
 
+def _leaves_out_long(config):
+    return (config.stash[WHOLE] or config.option.short) and not config.option.full
+
+
 def _check_stored():
     """Refuses to measure for a file that nothing could then be added to."""
     from seeds.errors import StoreError
@@ -110,7 +114,7 @@ def pytest_configure_node(node):
 def pytest_report_header(config):
     if config.stash.get(WORKERS_ASKED, False):
         return "benchmarks: -n is not used; each is timed alone, in this one process"
-    if (config.stash[WHOLE] or config.option.short) and not config.option.full:
+    if _leaves_out_long(config):
         long = [row for claim in config.stash[KNOWN].values() for row in claim.rows if row.long and not row.full]
         return f"{len(long)} long rows are left out; their family (-m), --claim or --subject measures them"
     return None
@@ -166,15 +170,21 @@ def pytest_generate_tests(metafunc):
         rows = claims_module.narrowed(known.rows, option.subject, option.codec, option.runs)
         if option.claim and known.name not in option.claim:
             rows = []
-        rows = claims_module.measured(rows, option.full, metafunc.config.stash[WHOLE] or option.short)
+        rows = claims_module.measured(rows, option.full, _leaves_out_long(metafunc.config))
         metafunc.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
 
 
 def pytest_collection_modifyitems(config, items):
-    """With --claim, --subject or --codec only rows stay, and controls of the named subjects; with --benchmark, benchmarks."""
+    """With --claim, --subject or --codec only rows stay, and controls of the named subjects; with --benchmark, benchmarks.
+
+    The whole suite leaves out what is marked `long`, as it does long rows.
+    """
     if hasattr(config, "workerinput") and not config.pluginmanager.hasplugin("randomly"):
         items.sort(key=lambda item: SLOWEST_FIRST.index(_subject(item.nodeid) or OTHERS))
     option = config.option
+    if _leaves_out_long(config):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     if option.benchmark:
         config.hook.pytest_deselected(items=[item for item in items if "benchmark" not in item.fixturenames])
         items[:] = [item for item in items if "benchmark" in item.fixturenames]

@@ -33,7 +33,13 @@ AUDITED: dict[str, Claim] = {
 CLASSIFIERS, LANGUAGE = ("digits-mlp", "digits-cnn", "docs-bert", "bert-tiny"), ("docs-gpt", "gpt2")
 SUBJECTS = CLASSIFIERS + LANGUAGE
 ALWAYS_SERVED = ("one_run", "no_fresh")  # no part of a ledger: they change what a figure is held against
-FAULTY = [(name, fault) for name in SUBJECTS for fault in (*served(subject(name)), *ALWAYS_SERVED)]
+MARKS = {"gpt2": pytest.mark.long}  # a minute for all combinations of its faults
+LEDGERS = [pytest.param(name, marks=MARKS.get(name, ())) for name in SUBJECTS]
+FAULTY = [
+    pytest.param(name, fault, marks=MARKS.get(name, ()), id=f"{name}-{fault}")
+    for name in SUBJECTS
+    for fault in (*served(subject(name)), *ALWAYS_SERVED)
+]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +181,7 @@ def ledger_of(audit):
     return find
 
 
-@pytest.mark.parametrize("subject_name", SUBJECTS)
+@pytest.mark.parametrize("subject_name", LEDGERS)
 def test_the_shares_of_the_faults_sum_to_the_effect(subject_name, audit, ledger_of, record_property):
     """What the published protocol shows beyond the sound one is shared out whole; both ends are those of the protocols."""
     one = subject(subject_name)
@@ -205,7 +211,7 @@ def test_the_sound_protocol_has_no_fault(subject_name, audit):
     assert list(found_faults(exhibit)) == (["untrained_head"] if subject_name == "bert-tiny" else [])
 
 
-@pytest.mark.parametrize(("subject_name", "fault"), FAULTY, ids=["-".join(pair) for pair in FAULTY])
+@pytest.mark.parametrize(("subject_name", "fault"), FAULTY)
 def test_a_fault_is_caught_by_its_name(subject_name, fault, audit, ledger_of, record_property):
     """Turned on in the sound protocol, it is found and nothing else is; what it does to the verdicts is recorded."""
     one = subject(subject_name)

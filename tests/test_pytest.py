@@ -61,8 +61,9 @@ def test_workers_leave_a_shuffled_order_alone(pytestconfig, shuffled, order):
         SimpleNamespace(nodeid=f"tests/test_a.py::test_row[{name}-moments]") for name in ("gpt2", "digits-mlp", "docs-bert")
     ]
     plugins = SimpleNamespace(hasplugin=lambda name: shuffled and name == "randomly")
-    option = SimpleNamespace(benchmark=False, claim=[], subject=[], codec=[])
-    conftest.pytest_collection_modifyitems(SimpleNamespace(workerinput={}, pluginmanager=plugins, option=option), items)
+    option = SimpleNamespace(benchmark=False, claim=[], subject=[], codec=[], short=False, full=False)
+    config = SimpleNamespace(workerinput={}, pluginmanager=plugins, option=option, stash={conftest.WHOLE: False})
+    conftest.pytest_collection_modifyitems(config, items)
     assert [item.nodeid.partition("[")[2].removesuffix("-moments]") for item in items] == order
 
 
@@ -95,6 +96,21 @@ def test_a_short_run_leaves_out_what_the_whole_suite_does():
     assert re.search(r"^\d+ long rows are left out", out, re.MULTILINE)
     assert "[digits-mlp-moments]" in out
     assert "[digits-mlp-1-moments]" not in out
+
+
+@pytest.mark.parametrize(
+    ("whole", "short", "full", "kept"),
+    [(True, False, False, 1), (False, True, False, 1), (False, False, False, 2), (True, False, True, 2)],
+)
+def test_the_whole_suite_leaves_out_tests_marked_long(pytestconfig, whole, short, full, kept):
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    items = [SimpleNamespace(nodeid=name, get_closest_marker=lambda _, name=name: name == "long") for name in ("long", "quick")]
+    option = SimpleNamespace(benchmark=False, claim=[], subject=[], codec=[], short=short, full=full)
+    dropped = []
+    hook = SimpleNamespace(pytest_deselected=lambda items: dropped.extend(items))
+    conftest.pytest_collection_modifyitems(SimpleNamespace(option=option, stash={conftest.WHOLE: whole}, hook=hook), items)
+    assert ([item.nodeid for item in items][-kept:], len(dropped)) == (["long", "quick"][-kept:], 2 - kept)
+    assert len(items) == kept
 
 
 def test_a_damaged_file_of_claims_is_refused_before_anything_is_measured(pytestconfig, tmp_path, monkeypatch):
