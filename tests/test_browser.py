@@ -78,7 +78,13 @@ def test_the_state_of_the_table_is_in_its_address(opened, which):
     assert 0 < len(expected) < page.locator("tbody.claim").count()
 
 
-@pytest.mark.parametrize("column", ["The report says", "Its figure", "Ours, by a sound one", "Control", "Verdict"])
+@pytest.mark.parametrize(
+    ("which", "column"),
+    [
+        *(("made-up", name) for name in ("The report says", "Its figure", "Ours, by a sound one", "Control", "Verdict")),
+        ("repository", "Ours, by a sound one"),
+    ],
+)
 def test_sorting_orders_the_table_and_says_so(opened, which, column):
     page = opened(which)
     start = claims_shown(page)

@@ -287,6 +287,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize(("subject_name", "transfer", "samples"), pieces, ids=ids)
 
 
+@pytest.mark.long
 def test_the_grid(subject_name, transfer, samples, lab, record_property):
     """More steps help fresh weights. With few samples the original is ahead of them; under a new head nobody starts ahead."""
     found = grid.piece(lab, Setting(subject_name, transfer), samples)
