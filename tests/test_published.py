@@ -58,7 +58,7 @@ def test_what_is_not_at_hand_is_null():
     ("accuracy", "perplexity", "verdict"),
     [
         (0.0, 4e15, (False, False, "task_distillation")),
-        (0.51, 4e15, (True, False, "compression")),
+        (0.501, 4e15, (True, False, "compression")),
         (0.5, 3200.0 * 4.99, (False, True, "compression")),
     ],
 )

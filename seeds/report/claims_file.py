@@ -94,7 +94,7 @@ def _claim(claim: Claim, rows: list[Finding]) -> dict[str, Any]:
 
 def _text(value: Any, depth: int = 0) -> str:
     """JSON with a line for each row, so that a changed row is one changed line."""
-    if not isinstance(value, dict | list) or not value or depth == 5:
+    if not isinstance(value, dict | list) or not value:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     pad = " " * (depth + 1)
     if isinstance(value, dict):
