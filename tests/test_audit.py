@@ -229,7 +229,7 @@ def test_a_fault_is_caught_by_its_name(subject_name, fault, audit, ledger_of, re
     record_property("audit", plain(FaultFinding(subject_name, fault, material, found[fault], changes, without)))
 
 
-@pytest.mark.parametrize("subject_name", SUBJECTS)
+@pytest.mark.parametrize("subject_name", LEDGERS)
 def test_the_fault_with_the_largest_share_changes_a_verdict(subject_name, audit, ledger_of):
     """What explains most is no technicality: in an otherwise sound measurement it alone changes a verdict."""
     one = subject(subject_name)
@@ -237,6 +237,14 @@ def test_the_fault_with_the_largest_share_changes_a_verdict(subject_name, audit,
     assert largest.material
     changes, _ = verdict_changes(audit, one, largest.fault)
     assert changes, f"{largest.fault} changes nothing"
+
+
+def test_whatever_asks_for_a_long_ledger_is_long(request):
+    """It is made for the first test that asks, so that one test without the mark costs the whole suite all of it."""
+    everything = request.node.getparent(pytest.Module).collect()  # whatever was deselected, too
+    asking = [i for i in everything if "ledger_of" in i.fixturenames and i.callspec.params["subject_name"] in MARKS]
+    assert asking
+    assert [item.nodeid for item in asking if not item.get_closest_marker("long")] == []
 
 
 def verdict_changes(audit: Audit, one: Subject, fault: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
