@@ -33,13 +33,16 @@ AUDITED: dict[str, Claim] = {
 CLASSIFIERS, LANGUAGE = ("digits-mlp", "digits-cnn", "docs-bert", "bert-tiny"), ("docs-gpt", "gpt2")
 SUBJECTS = CLASSIFIERS + LANGUAGE
 ALWAYS_SERVED = ("one_run", "no_fresh")  # no part of a ledger: they change what a figure is held against
-MARKS = {"gpt2": pytest.mark.long}  # a minute for all combinations of its faults
-LEDGERS = [pytest.param(name, marks=MARKS.get(name, ())) for name in SUBJECTS]
-FAULTY = [
-    pytest.param(name, fault, marks=MARKS.get(name, ()), id=f"{name}-{fault}")
-    for name in SUBJECTS
-    for fault in (*served(subject(name)), *ALWAYS_SERVED)
-]
+LONG = {"gpt2": pytest.mark.long}  # 10 seconds for each of its models
+
+
+def marked(name: str, *more: str):
+    return pytest.param(name, *more, marks=LONG.get(name, ()), id="-".join((name, *more)))
+
+
+EACH = pytest.mark.parametrize("subject_name", [marked(name) for name in SUBJECTS])
+EACH_LANGUAGE = pytest.mark.parametrize("subject_name", [marked(name) for name in LANGUAGE])
+FAULTY = [marked(name, fault) for name in SUBJECTS for fault in (*served(subject(name)), *ALWAYS_SERVED)]
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +184,7 @@ def ledger_of(audit):
     return find
 
 
-@pytest.mark.parametrize("subject_name", LEDGERS)
+@EACH
 def test_the_shares_of_the_faults_sum_to_the_effect(subject_name, audit, ledger_of, record_property):
     """What the published protocol shows beyond the sound one is shared out whole; both ends are those of the protocols."""
     one = subject(subject_name)
@@ -204,7 +207,7 @@ def ends(interval: Interval) -> tuple[float, float, float]:
 # -- every fault is found by its evidence ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("subject_name", SUBJECTS)
+@EACH
 def test_the_sound_protocol_has_no_fault(subject_name, audit):
     """bert-tiny has one that no protocol can mend: no head that was trained is published with it."""
     exhibit = audit.exhibit(subject(subject_name), Protocol.sound())
@@ -229,7 +232,7 @@ def test_a_fault_is_caught_by_its_name(subject_name, fault, audit, ledger_of, re
     record_property("audit", plain(FaultFinding(subject_name, fault, material, found[fault], changes, without)))
 
 
-@pytest.mark.parametrize("subject_name", LEDGERS)
+@EACH
 def test_the_fault_with_the_largest_share_changes_a_verdict(subject_name, audit, ledger_of):
     """What explains most is no technicality: in an otherwise sound measurement it alone changes a verdict."""
     one = subject(subject_name)
@@ -237,14 +240,6 @@ def test_the_fault_with_the_largest_share_changes_a_verdict(subject_name, audit,
     assert largest.material
     changes, _ = verdict_changes(audit, one, largest.fault)
     assert changes, f"{largest.fault} changes nothing"
-
-
-def test_whatever_asks_for_a_long_ledger_is_long(request):
-    """It is made for the first test that asks, so that one test without the mark costs the whole suite all of it."""
-    everything = request.node.getparent(pytest.Module).collect()  # whatever was deselected, too
-    asking = [i for i in everything if "ledger_of" in i.fixturenames and i.callspec.params["subject_name"] in MARKS]
-    assert asking
-    assert [item.nodeid for item in asking if not item.get_closest_marker("long")] == []
 
 
 def verdict_changes(audit: Audit, one: Subject, fault: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -286,7 +281,7 @@ def test_untrained_heads_score_anything_on_one_class(subject_name, arm, measure,
     record_property("audit", plain(HeadsFinding(subject_name, arm, *kept, gap, apart)))
 
 
-@pytest.mark.parametrize("subject_name", ["gpt2"])
+@pytest.mark.parametrize("subject_name", [marked("gpt2")])
 def test_the_perplexities_of_the_report_come_from_its_protocol(subject_name, audit):
     """From GPT-2's real moments: astronomical as the report counts, a uniform guess's after one temperature."""
     language = audit.language(subject(subject_name))
@@ -298,7 +293,7 @@ def test_the_perplexities_of_the_report_come_from_its_protocol(subject_name, aud
     assert sound.max() < 1.1 * subject(subject_name).task.classes
 
 
-@pytest.mark.parametrize("subject_name", LANGUAGE)
+@EACH_LANGUAGE
 def test_perplexity_depends_on_the_share_of_pads(subject_name, audit, record_property):
     """Longer rows have more pads; the longest are those of the published protocol."""
     one = subject(subject_name)
@@ -321,7 +316,7 @@ def original_at_hand(one: Subject) -> bool:
         return False
 
 
-@pytest.mark.parametrize("subject_name", LANGUAGE)
+@EACH_LANGUAGE
 def test_the_perplexity_of_the_original_comes_from_the_protocol_too(subject_name, audit):
     """The report's is a hundred times what others found for GPT-2. Pads alone at least double an original's perplexity."""
     one = subject(subject_name)
@@ -344,3 +339,11 @@ def test_every_fault_that_can_be_served_is_served():
     assert seen == set(FAULTS)
     assert int(counting.load(HERE / "audit.toml")["components"].figure) == RANK
     assert Outcome.BY_RUN not in {row.expected for claim in AUDITED.values() for row in claim.rows if row.view != PUBLISHED}
+
+
+def test_all_of_a_long_subject_is_long(request):
+    """Its models are made for the first test that asks: one without the mark would cost the whole suite all of them."""
+    everything = request.node.getparent(pytest.Module).collect()  # whatever was deselected, too
+    about = [i for i in everything if hasattr(i, "callspec") and i.callspec.params.get("subject_name") in LONG]
+    assert about
+    assert [item.nodeid for item in about if not item.get_closest_marker("long")] == []
