@@ -40,13 +40,24 @@ class Interval:
 
 
 class Quantity(ABC):
-    """Something measured. `runs` is the smallest number of runs in it, None where it has no random part."""
+    """Something measured, by itself or made of parts."""
 
     narrows: ClassVar[bool] = True  # whether more runs make its interval narrower without end
 
     @property
-    @abstractmethod
-    def runs(self) -> int | None: ...
+    def made_of(self) -> "tuple[Quantity, ...]":
+        """Its parts; none if it is measured by itself."""
+        return ()
+
+    @property
+    def runs(self) -> int | None:
+        """The smallest number of runs in it; None where it has no random part."""
+        return min((p.runs for p in self.made_of if p.runs is not None), default=None)
+
+    @property
+    def examples(self) -> int | None:
+        """The smallest number of examples that its interval is over; None where it is over runs alone, or nothing."""
+        return min((p.examples for p in self.made_of if p.examples is not None), default=None)
 
     @abstractmethod
     def interval(self, alpha: float) -> Interval:
@@ -65,10 +76,6 @@ class Counted(Quantity):
     """A figure without sampling error: bytes on disk, for example."""
 
     value: float
-
-    @property
-    def runs(self) -> None:
-        return None
 
     def interval(self, alpha: float) -> Interval:
         return Interval(self.value, self.value, self.value)
@@ -98,6 +105,10 @@ class Mean(Quantity):
     @property
     def runs(self) -> int | None:
         return len(self.scores) if self.random else None
+
+    @property
+    def examples(self) -> int | None:
+        return None if self.nested else self.scores.shape[1]
 
     def __sub__(self, other: "float | Mean") -> Self:
         """Shifted by a number, or paired with other scores example by example (and run by run if both have them)."""
@@ -153,8 +164,8 @@ class Ratio(Quantity):
     bottom: Quantity
 
     @property
-    def runs(self) -> int | None:
-        return min((r for r in (self.top.runs, self.bottom.runs) if r is not None), default=None)
+    def made_of(self) -> tuple[Quantity, ...]:
+        return self.top, self.bottom
 
     def interval(self, alpha: float) -> Interval:
         top, bottom = self.top.interval(alpha), self.bottom.interval(alpha)
@@ -182,8 +193,8 @@ class PairedRatio(Quantity):
     bottom: Mean
 
     @property
-    def runs(self) -> int | None:
-        return (self.top - self.bottom).runs
+    def made_of(self) -> tuple[Quantity, ...]:
+        return self.top, self.bottom
 
     def interval(self, alpha: float) -> Interval:
         top, bottom = self.top.interval(alpha), self.bottom.interval(alpha)
@@ -219,8 +230,8 @@ class Smallest(Quantity):
     parts: tuple[Quantity, ...]
 
     @property
-    def runs(self) -> int | None:
-        return min((p.runs for p in self.parts if p.runs is not None), default=None)
+    def made_of(self) -> tuple[Quantity, ...]:
+        return self.parts
 
     def interval(self, alpha: float) -> Interval:
         """Low and high are the smallest of the parts' limits; high shares the level among them (Bonferroni)."""
@@ -244,8 +255,8 @@ class Throughout(Quantity):
     parts: tuple[Quantity, ...]
 
     @property
-    def runs(self) -> int | None:
-        return min((p.runs for p in self.parts if p.runs is not None), default=None)
+    def made_of(self) -> tuple[Quantity, ...]:
+        return self.parts
 
     def interval(self, alpha: float) -> Interval:
         found = [part.interval(alpha) for part in self.parts]

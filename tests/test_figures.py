@@ -151,11 +151,11 @@ def test_the_last_digits_that_a_machine_gives_its_means_are_not_in_the_csv(name)
 
 def test_figures_of_rows_are_the_stored_figures_to_the_last_digit():
     rows = {f.place: f for f in findings()}
-    for *_, size, kept, low, high, _, _, _, claim, row in made("retention").rows:
+    for *_, size, kept, low, high, _, _, _, _, claim, row in made("retention").rows:
         f = rows[str(claim), str(row)]
         assert (size, kept) == (f.notes["times_smaller"], f.notes["retention"])
         assert (low, high) == ((f.low, f.high) if f.value == kept else (None, None))
-    for *_, value, low, high, level, _, _, claim, row in made("ladder").rows:
+    for *_, value, low, high, level, _, _, _, claim, row in made("ladder").rows:
         f = rows[str(claim), str(row)]
         assert (value, low, high, level) == (f.value, f.low, f.high, f.level)
 
@@ -189,6 +189,18 @@ def test_the_caption_names_how_many_runs_there_were(name):
     before, after = made(name), changed(name, more_runs()[name])
     assert "97" not in NUMBER.findall(before.caption)
     assert "97" in NUMBER.findall(after.caption)
+
+
+@pytest.mark.parametrize("name", ["retention", "ladder"])
+def test_the_caption_names_how_many_examples_there_were(name):
+    """Of rows that were stored without their number, it names none."""
+    assert "over runs and examples" in made(name).caption
+    known = changed(name, [replace(f, examples=360 + 2 * i) for i, f in enumerate(findings())])
+    assert re.search(r"over runs and 36\d to 37\d examples", known.caption)
+    of = {(f.subject, f.codec): 360 + 2 * i for i, f in enumerate(findings())}
+    examples, low = known.columns.index("examples"), known.columns.index("low")
+    for row in known.rows:
+        assert row[examples] == (None if row[low] is None else of[str(row[0]), str(row[1])])
 
 
 def test_the_panels_of_pads_name_how_many_runs_there_were():

@@ -41,7 +41,8 @@ def row_of(data, f: Finding):
 def test_every_number_of_a_row_is_the_stored_one(data):
     for f in stored(data).findings:
         interval = [f.low, f.high] if f.low != f.high else []
-        stored_numbers = [f.value, *interval, *(f.assay or []), *(v for v in f.notes.values() if not isinstance(v, str))]
+        over = [f.examples] if f.level and f.value is not None and interval else []
+        stored_numbers = [f.value, *interval, *over, *(f.assay or []), *(v for v in f.notes.values() if not isinstance(v, str))]
         shown = [float(each.attrs["value"]) for each in row_of(data, f).all("data")]
         assert shown == [n for n in stored_numbers if n is not None], f.place
 
@@ -108,7 +109,7 @@ def test_a_number_outside_of_its_row_says_whose_it_is_and_is_one_of_that_row(dat
     for name, each in found:
         f = rows[name]
         weights = float(f.notes.get("size_bytes", 0)) * float(f.notes.get("times_smaller", 0))
-        known = [f.value, f.low, f.high, f.level, *(f.assay or []), *f.notes.values(), weights]
+        known = [f.value, f.low, f.high, f.level, f.examples, *(f.assay or []), *f.notes.values(), weights]
         assert float(each.attrs["value"]) in known, name
 
 
@@ -126,8 +127,17 @@ def test_no_figure_stands_in_plain_text_where_figures_are_told(data):
     places += [td for row in rows_of(data).values() for kind in ("figure", "control") for td in row.all("td", class_=kind)]
     assert len(places) > len(stored(data).findings)
     for place in places:
-        plain = re.sub(r"[\d.]+ % interval", "", COUNTS.sub("", place.text_without("data")))
+        plain = re.sub(r"[\d.]+ % interval( over)?", "", COUNTS.sub("", place.text_without("data")))
         assert not [word for word in plain.split() if re.fullmatch(r"[^A-Za-z]*\d[^A-Za-z]*", word)], place.text
+
+
+def test_an_interval_says_over_how_many_examples_it_is_where_that_is_known():
+    told = stored("made up").findings
+    judged = [f for f in told if f.level is not None]
+    assert {bool(f.examples) for f in judged} == {True, False}
+    for f in told:
+        shown = re.search(r"interval over ([\d,]+) examples", row_of("made up", f).one("td", class_="figure").text)
+        assert (shown and shown[1]) == (f"{f.examples:,}" if f.level is not None and f.examples else None)
 
 
 def flat(part) -> list[float]:

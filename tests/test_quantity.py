@@ -1,5 +1,7 @@
 """Quantities: intervals that cover what they promise, are never empty, and an algebra that means what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -219,6 +221,17 @@ def test_the_smallest_has_as_many_runs_as_its_smallest_part():
     few, many = Mean(np.ones((3, 2))), Mean(np.ones((5, 2)))
     assert Smallest((many, few, Counted(1.0))).runs == 3
     assert Smallest((Counted(1.0),)).runs is None
+
+
+@pytest.mark.parametrize("of", [Ratio, PairedRatio, lambda *parts: Smallest(parts), lambda *parts: Throughout(parts)])
+def test_an_interval_is_over_as_many_examples_as_its_smallest_part_has(of):
+    """Where each run has examples of its own, it is over runs alone, and a count is over nothing."""
+    few, many = Mean(np.ones((3, 20))), Mean(np.ones((3, 50)))
+    assert of(many, few).examples == of(few, many).examples == 20
+    assert of(replace(few, nested=True), many).examples == 50
+    assert (
+        Mean(np.ones((3, 20)), nested=True).examples is Counted(1.0).examples is of(Counted(1.0), Counted(2.0)).examples is None
+    )
 
 
 def test_the_smallest_is_seldom_found_above_or_below_where_it_is_not():

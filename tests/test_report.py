@@ -18,7 +18,7 @@ from seeds.report.finding import Finding
 from seeds.report.line import claim_lines
 from seeds.report.tables import page, summary_table
 from seeds.report.terminal import table
-from seeds.verdict import Outcome, Verdict, judge_singly
+from seeds.verdict import Outcome, Verdict, judge, judge_singly
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = load(ROOT / "tests" / "claims.toml", ROOT / "tests" / "expected.toml")
@@ -81,6 +81,13 @@ def test_a_finding_tells_the_level_that_its_interval_has():
     share = replace(CLAIM.rows[0].rule, alpha=0.01)
     verdict = Verdict(Outcome.HOLDS, Interval(0.01, -0.02, 0.03), share, 8, None, "because")
     assert Finding.of(CLAIM.rows[0], verdict, {}).level == 0.98
+
+
+def test_a_finding_tells_how_many_examples_its_interval_is_over():
+    """That of the quantity, and not of its control; none where nothing was measured."""
+    quantity, control = Mean(np.ones((8, 40))), Mean(np.ones((1, 30)), random=False)
+    of = [judge(quantity, CLAIM.rows[0].rule, assay=control), judge(None, CLAIM.rows[0].rule, assay=control)]
+    assert [Finding.of(CLAIM.rows[0], verdict, {}).examples for verdict in of] == [40, None]
 
 
 def test_an_undecided_row_says_what_it_needs_and_is_counted():

@@ -19,7 +19,7 @@ from seeds.figures.figure import (
     sheet,
 )
 from seeds.figures.retention import points
-from seeds.figures.words import TIMES, counted, factor, listed, span
+from seeds.figures.words import TIMES, counted, factor, listed, runs_and_examples, span
 from seeds.report.number import percent
 from seeds.verdict import Outcome
 
@@ -30,7 +30,7 @@ NAME = "ladder"
 CLAIM = "zeroshot-ladder"
 COLUMNS = (
     "subject", "codec", "file (bytes)", "float32 weights over file (times)", "retention (share of the original's)", "low",
-    "high", "level of the interval (share)", "runs", "outcome", "claim", "row",
+    "high", "level of the interval (share)", "runs", "examples", "outcome", "claim", "row",
 )  # fmt: skip
 LOOKS = {Outcome.REFUTED: (VERMILLION, "s"), Outcome.UNDECIDED: (ORANGE, "D"), Outcome.HOLDS: (BLUE, "o")}
 OTHER = (MUTED, "X")
@@ -87,7 +87,7 @@ def _panel(page: Sheet, panel: Any, codecs: Sequence[str], rungs: Sequence["Find
         assert f.value is not None
         row = (
             f.subject, f.codec, f.notes.get("size_bytes"), f.notes.get("times_smaller"), f.value, f.low, f.high, f.level,
-            f.runs, f.outcome, f.claim, f.row,
+            f.runs, f.examples, f.outcome, f.claim, f.row,
         )  # fmt: skip
         colour, marker = LOOKS.get(Outcome(f.outcome), OTHER)
         at = (f.value, codecs.index(f.codec))
@@ -138,7 +138,7 @@ def _caption(rungs: Sequence["Finding"], subjects: Sequence[str]) -> str:
         f"Each rung is a description of the weights, most bytes at the top (median over {len(subjects)} networks); 1 is the "
         "original, 0 is chance, and below 0 a language model is worse than a unigram. "
         f"{len(rungs)} rows, {span(runs)} runs each (of deterministic codecs one), intervals at "
-        f"{span(levels, '{:.3g}')} % over runs and examples."
+        f"{span(levels, '{:.3g}')} % over {runs_and_examples(rungs)}."
     )
 
 

@@ -22,7 +22,7 @@ from seeds.figures.figure import (
     panels,
     sheet,
 )
-from seeds.figures.words import factor, limits, listed, span
+from seeds.figures.words import factor, limits, listed, runs_and_examples, span
 from seeds.report.number import percent
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NAME = "retention"
 COLUMNS = (
     "subject", "codec", "kind", "file (bytes)", "float32 weights over file (times)", "retention (share of the original's)",
-    "low", "high", "level of the interval (share)", "runs", "on the front", "claim", "row",
+    "low", "high", "level of the interval (share)", "runs", "examples", "on the front", "claim", "row",
 )  # fmt: skip
 KINDS = {  # how the kinds of codecs look: the name before any argument
     "moments": (BLUE, "o"), "pca": (GREEN, "D"), "signs": (VERMILLION, "s"), "spectrum": (PURPLE, "^"),
@@ -132,9 +132,10 @@ def _panel(page: Sheet, panel: Any, subject: str, every: Sequence[Point]) -> Non
     panel.step([p.size for p in best], [p.kept for p in best], where="pre", color=INK, linewidth=0.9, zorder=1)
     for p in sorted(every, key=lambda p: (-p.size, p.finding.codec)):
         f = p.finding
+        level, examples = (f.level, f.examples) if p.has_interval else (None, None)
         row = (
-            subject, f.codec, p.kind, f.notes.get("size_bytes"), p.size, p.kept, p.low, p.high,
-            f.level if p.has_interval else None, f.runs, "yes" if p in best else "no", f.claim, f.row,
+            subject, f.codec, p.kind, f.notes.get("size_bytes"), p.size, p.kept, p.low, p.high, level, f.runs, examples,
+            "yes" if p in best else "no", f.claim, f.row,
         )  # fmt: skip
         page.dot(panel, (p.size, p.kept), (p.low, p.high), row, upright=True, **look(f.codec))
     _name(panel, best)
@@ -188,13 +189,14 @@ def _title(every: Sequence[Point]) -> str:
 
 def _caption(every: Sequence[Point]) -> str:
     runs = [p.finding.runs for p in every if p.finding.runs]
-    levels = [100 * p.finding.level for p in every if p.has_interval and p.finding.level]
+    judged = [p.finding for p in every if p.has_interval]
+    levels = [100 * f.level for f in judged if f.level]
     subjects = len({p.finding.subject for p in every})
     return (
         f"Smaller is to the right, better is up: {len(every)} seeds of {subjects} networks; 1 is the original, 0 is chance (of "
         "language a unigram, so that a uniform guess lies below), and no seed beats one on the stepped line in both. "
         f"Drawn seeds have {span(runs)} runs, others are deterministic; bars: intervals at {span(levels, '{:.3g}')} % "
-        f"over runs and examples, of the {len(levels)} seeds whose retention is judged."
+        f"over {runs_and_examples(judged)}, of the {len(levels)} seeds whose retention is judged."
     )
 
 

@@ -5,6 +5,7 @@ findings -> figure: [words], drawing
 
 from collections.abc import Callable, Sequence
 
+from seeds.report.finding import Finding
 from seeds.report.number import text
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -39,3 +40,9 @@ def span(values: Sequence[float], form: str = "{:.0f}") -> str:
     """The least and the largest of some numbers, or the one that all are; "no" of none."""
     ends = sorted({form.format(value) for value in (min(values), max(values))}, key=float) if values else ["no"]
     return " to ".join(ends)
+
+
+def runs_and_examples(findings: Sequence[Finding]) -> str:
+    """What intervals are over, with how many examples, as far as that is stored."""
+    known = [f.examples for f in findings if f.examples]
+    return f"runs and {span(known)} examples" if known else "runs and examples"

@@ -30,6 +30,7 @@ class Finding:
         view: of the row.
         raw, control_raw: the runs that `value` and the control follow from (`seeds.quantity.Raw`); None if nothing was
             measured.
+        examples: scored ones that the interval is over, of the smallest part; None where it is over runs alone, or nothing.
         test: node id of the test that found it.
         session: name of the `seeds.report.session.Session` in which it was found.
     """
@@ -52,6 +53,7 @@ class Finding:
     view: str = ""
     raw: Raw | None = None
     control_raw: Raw | None = None
+    examples: int | None = None
     test: str = ""
     session: str = ""
 
@@ -83,7 +85,8 @@ class Finding:
             _plain(i.value), _plain(i.low), _plain(i.high), level, row.rule.region, verdict.runs,
             [_plain(control.value), _plain(control.low)] if control else None, verdict.reason,
             {name: _note(value, f"the note {name} of {row.id}") for name, value in notes.items()},
-            row.view, _raw(verdict.measured, row.id), _raw(verdict.control, f"the control of {row.id}"), test,
+            row.view, _raw(verdict.measured, row.id), _raw(verdict.control, f"the control of {row.id}"),
+            verdict.measured and verdict.measured.examples, test,
         )  # fmt: skip
 
 
