@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from seeds.duplicates import Shingles
 from seeds.errors import SubjectUnavailable
@@ -27,13 +28,20 @@ FOLDER = "SEEDS_CORPUS"  # environment variable: where the packages lie that are
 WORDS = (12, 200)  # shortest and longest paragraph kept
 
 
+class Paragraph(NamedTuple):
+    """A paragraph, and the file that it is from: paragraphs of one file are no independent examples."""
+
+    text: str
+    file: Path
+
+
 def training_paragraphs(package: str) -> Iterator[str]:
     """Every paragraph of the training files of a package, near duplicates among them included."""
     for path in _files(package, *TRAIN):
         yield from paragraphs(path)
 
 
-def held_out_paragraphs(count: dict[str, int], seen: Shingles) -> dict[str, list[list[str]]]:
+def held_out_paragraphs(count: dict[str, int], seen: Shingles) -> dict[str, list[list[Paragraph]]]:
     """The first `count[split]` paragraphs per package of each held-out split, free of near duplicates.
 
     Files are read in the order of the hash of their path until the count is reached, so a small set is ready in
@@ -44,7 +52,7 @@ def held_out_paragraphs(count: dict[str, int], seen: Shingles) -> dict[str, list
         seen: the trigrams of the training text; changed in place.
 
     Returns:
-        For each split, one list of texts per package, in the order of `PACKAGES`.
+        For each split, one list of paragraphs per package, in the order of `PACKAGES`.
 
     Raises:
         SubjectUnavailable: a package is not installed, or has too few paragraphs left.
@@ -52,15 +60,15 @@ def held_out_paragraphs(count: dict[str, int], seen: Shingles) -> dict[str, list
     return {split: [_fresh_paragraphs(p, split, count[split], seen) for p in PACKAGES] for split in count}
 
 
-def _fresh_paragraphs(package: str, split: str, count: int, seen: Shingles) -> list[str]:
-    kept: list[str] = []
+def _fresh_paragraphs(package: str, split: str, count: int, seen: Shingles) -> list[Paragraph]:
+    kept: list[Paragraph] = []
     for path in _files(package, *HELD_OUT[split]):
         for text in paragraphs(path):
             if len(kept) == count:
                 return kept
             if not seen.knows(text):
                 seen.add(text)
-                kept.append(text)
+                kept.append(Paragraph(text, path))
     if len(kept) < count:
         raise SubjectUnavailable(f"{package}: {len(kept)} paragraphs for the {split} split, {count} are needed")
     return kept

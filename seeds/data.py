@@ -40,12 +40,15 @@ class Examples:
         labels: (examples,) int64 class numbers, or None where there are none.
         mask: (examples, tokens) bool, True for real tokens; None for inputs that are not text.
         split: where they come from, for example "docs/test".
+        clusters: (examples,) int64, equal for examples that are drawn together, as paragraphs of one file are; None where
+            each is drawn by itself.
     """
 
     inputs: Tensor
     labels: Tensor | None
     mask: Tensor | None
     split: str
+    clusters: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -53,14 +56,20 @@ class Examples:
     def __getitem__(self, rows: Tensor | slice) -> "Examples":
         labels = None if self.labels is None else self.labels[rows]
         mask = None if self.mask is None else self.mask[rows]
-        return Examples(self.inputs[rows], labels, mask, self.split)
+        clusters = None if self.clusters is None else self.clusters[rows]
+        return Examples(self.inputs[rows], labels, mask, self.split, clusters)
+
+    @property
+    def drawn_together(self) -> np.ndarray | None:
+        """The clusters as `seeds.quantity.Mean` takes them."""
+        return None if self.clusters is None else self.clusters.numpy()
 
     def trimmed(self) -> "Examples":
         """Without the columns that are padding in every example."""
         if self.mask is None:
             return self
         end = int(self.mask.any(0).nonzero().max()) + 1
-        return Examples(self.inputs[:, :end], self.labels, self.mask[:, :end], self.split)
+        return replace(self, inputs=self.inputs[:, :end], mask=self.mask[:, :end])
 
 
 @cache
@@ -122,9 +131,12 @@ def docs() -> dict[str, Examples]:
         texts["labelled"] = [first + then for first, then in zip(texts["probe"], further["probe"], strict=True)]
     found = {}
     for split, per_class in texts.items():
-        ids, mask = encode([text for texts_of_one in per_class for text in texts_of_one])
+        every = [paragraph for of_one in per_class for paragraph in of_one]
+        ids, mask = encode([paragraph.text for paragraph in every])
+        files = {file: number for number, file in enumerate(dict.fromkeys(p.file for p in every))}
+        clusters = torch.tensor([files[paragraph.file] for paragraph in every])
         labels = torch.arange(len(PACKAGES)).repeat_interleave(len(per_class[0]))
-        found[split] = Examples(ids, labels, mask, f"docs/{split}")
+        found[split] = Examples(ids, labels, mask, f"docs/{split}", clusters)
     return found
 
 

@@ -210,11 +210,18 @@ def chance_quality(setting: Setting, split: str = "test") -> float:
 
 
 def above_chance(setting: Setting, curves: Curves, look: int) -> Mean:
-    """What curves know above chance at a look, by its position: accuracy or, for language, nats above a unigram."""
+    """What curves know above chance at a look, by its position: accuracy or, for language, nats above a unigram.
+
+    Raises:
+        ProtocolError: a run diverged.
+    """
+    test = setting.task.splits()["test"]
     if curves.correct is not None:
-        return Mean(curves.correct[:, look].astype(np.float64), bounds=(0.0, 1.0)) - chance_quality(setting)
-    unigram = token_nats(setting.task.unigram_log_probabilities(), setting.task.splits()["test"])
-    return Mean(unigram - curves.nats[:, look].astype(np.float64), curves.weights)
+        return Mean(curves.correct[:, look], bounds=(0.0, 1.0), clusters=test.drawn_together) - chance_quality(setting)
+    if diverged := [int(run) for run in np.flatnonzero(~np.isfinite(curves.nats[:, look]).all(1))]:
+        raise ProtocolError(f"runs {diverged} of {setting} diverged after {curves.looks[look]} steps: there is no mean of them")
+    unigram = token_nats(setting.task.unigram_log_probabilities(), test)
+    return Mean(unigram - curves.nats[:, look], curves.weights, clusters=test.drawn_together)
 
 
 def _canonical(cell: Cell) -> Cell:

@@ -140,14 +140,14 @@ class Measure:
         if on.kind == "classification" and view == "raw":
             found = self.evaluations(one, arm, runs, data)
             scores = stack([e.correct for e in found if e.correct is not None])
-            return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm)) - 1 / on.classes
+            return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm), clusters=_clusters(on)) - 1 / on.classes
         return -(self.cross_entropy(one, arm, runs, view, data) - _chance(on))
 
     def cross_entropy(self, one: Subject, arm: str, runs: int, view: str, data: str = "") -> Mean:
         """Nats per example, or per real token."""
-        found = self.evaluations(one, arm, runs, data)
+        on, found = task(data or one.task_name), self.evaluations(one, arm, runs, data)
         scores = stack([e.nats if view == "raw" else e.calibrated_nats for e in found])
-        return Mean(scores, found[0].weights, random=_is_random(arm))
+        return Mean(scores, found[0].weights, random=_is_random(arm), clusters=_clusters(on))
 
     def nats_known(self, one: Subject, data: str = "") -> Quantity:
         """What the original knows, calibrated; from its published cross-entropy if its weights are not at hand."""
@@ -161,7 +161,8 @@ class Measure:
             if (one.name, arm, run) not in self._probes:
                 found = self._features(one, arm, run if _is_random(arm) else 0)
                 self._probes[one.name, arm, run] = probe_scores(found, one.probe_task.splits(), one.probe_labels, run)
-        return Mean(stack([self._probes[one.name, arm, run] for run in range(runs)]), bounds=(0.0, 1.0))
+        scores = stack([self._probes[one.name, arm, run] for run in range(runs)])
+        return Mean(scores, bounds=(0.0, 1.0), clusters=_clusters(one.probe_task))
 
     def _features(self, one: Subject, arm: str, run: int) -> dict[str, np.ndarray]:
         """Features (examples, features) of the labelled splits; those of the original are kept."""
@@ -223,6 +224,11 @@ def _is_random(arm: str) -> bool:
 def _chance(on: Task) -> float | Mean:
     """Nats of a guess: uniform over classes, or a unigram's on each example."""
     return on.uniform_nats if on.kind == "classification" else Mean(unigram_nats(on)[None], random=False)
+
+
+def _clusters(on: Task) -> np.ndarray | None:
+    """Which scored examples are drawn together."""
+    return on.splits()["test"].drawn_together
 
 
 def unigram_nats(on: Task) -> np.ndarray:

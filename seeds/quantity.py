@@ -13,7 +13,7 @@ This module knows nothing of claims.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -94,6 +94,8 @@ class Mean(Quantity):
         bounds: smallest and largest possible score; None for cross-entropies.
         random: whether rows are independent runs, so that their spread counts.
         nested: whether each run has examples of its own: then only the runs' means count.
+        clusters: (examples,) equal for examples that are drawn together, paragraphs of one file for example, so that only
+            their sums are independent; None where each is drawn by itself.
     """
 
     scores: np.ndarray
@@ -101,6 +103,10 @@ class Mean(Quantity):
     bounds: tuple[float, float] | None = None
     random: bool = True
     nested: bool = False
+    clusters: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores", np.asarray(self.scores, np.float64))  # uint8 would wrap around
 
     @property
     def runs(self) -> int | None:
@@ -116,13 +122,13 @@ class Mean(Quantity):
             bounds = None
             if self.bounds and other.bounds:
                 bounds = (self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0])
-            return type(self)(self.scores - other.scores, self.weights, bounds, self.random or other.random, self.nested)
+            return replace(self, scores=self.scores - other.scores, bounds=bounds, random=self.random or other.random)
         bounds = (self.bounds[0] - other, self.bounds[1] - other) if self.bounds else None
-        return type(self)(self.scores - other, self.weights, bounds, self.random, self.nested)
+        return replace(self, scores=self.scores - other, bounds=bounds)
 
     def __neg__(self) -> Self:
         bounds = (-self.bounds[1], -self.bounds[0]) if self.bounds else None
-        return type(self)(-self.scores, self.weights, bounds, self.random, self.nested)
+        return replace(self, scores=-self.scores, bounds=bounds)
 
     def per_run(self) -> np.ndarray:
         """The mean of each run over its examples: (runs,)."""
@@ -135,7 +141,7 @@ class Mean(Quantity):
         scores = self._linear()
         value = float(scores.mean())
         parts = [] if self.nested else [self._over_examples(scores.mean(0), alpha)]
-        if self.random and len(scores) > 1:
+        if self.random and (self.nested or len(scores) > 1):
             parts.append(_t_interval(scores.mean(1), alpha))
         floor = ROUNDING * (1.0 + abs(value))
         low = math.hypot(floor, *(value - part.low for part in parts))
@@ -143,17 +149,25 @@ class Mean(Quantity):
         return Interval(value, value - low, value + high)
 
     def _linear(self) -> np.ndarray:
-        """Scores whose plain mean is the weighted one, by linearisation of the ratio (Cochran 1977, section 6)."""
-        if self.weights is None:
+        """Independent columns whose plain mean is the weighted one: (runs, examples), or (runs, clusters).
+
+        By linearisation of the ratio, and the sum of each cluster in place of its examples (Cochran 1977, sections 6 and 9A).
+        """
+        if self.weights is None and self.clusters is None:
             return self.scores
-        share = self.weights / self.weights.mean()
+        share = np.ones(self.scores.shape[1]) if self.weights is None else self.weights / self.weights.mean()
         centre = (self.scores * share).mean()
-        return centre + share * (self.scores - centre)
+        apart = share * (self.scores - centre)
+        if self.clusters is not None:
+            _, of = np.unique(self.clusters, return_inverse=True)
+            belongs = np.eye(of.max() + 1)[of]
+            apart = apart @ belongs * (belongs.shape[1] / len(of))
+        return centre + apart
 
     def _over_examples(self, per_example: np.ndarray, alpha: float) -> Interval:
         if self.bounds is None:
             return _t_interval(per_example, alpha)
-        return _bounded_interval(per_example, len(self.scores), self.bounds, alpha)
+        return _bounded_interval(per_example, self.bounds, alpha, self.scores.shape[1], self.scores.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +200,8 @@ class PairedRatio(Quantity):
     """The mean of one set of scores over that of another, paired by run and by example; unlimited as `Ratio` is.
 
     Fieller's limits (1954), with this module's own interval inside: a ratio r is allowed if zero lies in the interval of
-    top - r * bottom, which takes in what runs and examples have in common.
+    top - r * bottom, which takes in what runs and examples have in common. Of bounded scores it is no narrower than what the
+    examples can tell: where no answer differs on n of them, up to 3.7 / n (at 95 %) may on others.
     """
 
     top: Mean
@@ -201,10 +216,21 @@ class PairedRatio(Quantity):
         value = top.value / bottom.value if bottom.value else math.copysign(math.inf, top.value)
         if bottom.low <= 0:
             return Interval(value, -math.inf, math.inf)
-        return Interval(value, self._limit(value, alpha, -1), self._limit(value, alpha, +1))
+        unseen = self._unseen(alpha) / bottom.value
+        low, high = (self._limit(value, alpha, side) for side in (-1, +1))
+        return Interval(value, min(low, value - unseen), max(high, value + unseen))
 
     def raw(self) -> Raw:
         return {"ratio": [self.top.raw(), self.bottom.raw()]}
+
+    def _unseen(self, alpha: float) -> float:
+        """The largest share of answers that may differ though none does on these examples: exact binomial."""
+        from statsmodels.stats.proportion import proportion_confint
+
+        if self.top.bounds is None or self.bottom.bounds is None or self.top.nested:
+            return 0.0
+        independent = self.top.scores.shape[1] if self.top.clusters is None else len(np.unique(self.top.clusters))
+        return float(proportion_confint(0, independent, alpha=2 * alpha, method="beta")[1])
 
     def _limit(self, value: float, alpha: float, side: int) -> float:
         """The ratio on one side of the value at which zero leaves the interval of the difference."""
@@ -212,7 +238,7 @@ class PairedRatio(Quantity):
 
         def excess(ratio: float) -> float:
             left = self.top.scores - ratio * self.bottom.scores
-            found = Mean(left, self.top.weights, None, self.runs is not None, self.top.nested).interval(alpha)
+            found = replace(self.top, scores=left, bounds=None, random=self.runs is not None).interval(alpha)
             return found.low if side < 0 else -found.high
 
         width = 0.01 * (1.0 + abs(value))
@@ -288,21 +314,32 @@ def _t_interval(values: np.ndarray, alpha: float) -> Interval:
     return Interval(mean, float(low), float(high))
 
 
-def _bounded_interval(per_example: np.ndarray, runs: int, bounds: tuple[float, float], alpha: float) -> Interval:
+def _bounded_interval(unit: np.ndarray, bounds: tuple[float, float], alpha: float, examples: int, answers: int) -> Interval:
     """Exact binomial interval with the effective sample size (Korn and Graubard 1998): never of width zero.
 
     With one run of zeros and ones this is the Clopper-Pearson interval: 0 of 1,000 is [0, 0.4 %] at 95 %.
+
+    Args:
+        unit: one figure for each example, or for each cluster of examples, independent of each other.
+        examples: how many there are.
+        answers: the same, over all runs: the effective size is no larger.
     """
+    from scipy.stats import t
     from statsmodels.stats.proportion import proportion_confint
 
     low, span = bounds[0], bounds[1] - bounds[0]
-    unit = (per_example - low) / span
+    unit = (unit - low) / span
     share = float(np.clip(unit.mean(), 0.0, 1.0))
     spread = float(unit.var(ddof=1)) if len(unit) > 1 else 0.0
     size = float(len(unit))
     if 0.0 < share < 1.0:
-        size = share * (1 - share) / (spread / size) if spread else size * runs
-        size = min(max(size, len(unit)), len(unit) * runs)
+        size = min(share * (1 - share) / (spread / size) if spread else np.inf, answers)
+        if len(unit) == examples:
+            size = max(size, examples)
+        elif len(unit) > 1:  # clusters: fewer degrees of freedom than examples
+            size *= (t.ppf(1 - alpha, examples - 1) / t.ppf(1 - alpha, len(unit) - 1)) ** 2
+        else:
+            return Interval(low + span * share, *bounds)
     below, above = proportion_confint(share * size, size, alpha=2 * alpha, method="beta")
     return Interval(
         low + span * share, low + span * float(np.nan_to_num(below)), low + span * float(np.nan_to_num(above, nan=1.0))

@@ -141,7 +141,21 @@ def test_too_few_paragraphs_to_label_leave_the_other_splits(two_packages, monkey
 def test_no_held_out_paragraph_is_a_near_duplicate_of_training_text():
     seen = Shingles.load(data.TRAINING_SHINGLES)
     texts = held_out_paragraphs({"test": 30, "calibration": 10}, Shingles.load(data.TRAINING_SHINGLES))
-    assert max(seen.containment(t) for split in texts.values() for of_one in split for t in of_one) < CONTAINMENT
+    assert max(seen.containment(p.text) for split in texts.values() for of_one in split for p in of_one) < CONTAINMENT
+
+
+def test_paragraphs_of_one_file_are_drawn_together():
+    """Each split of the documentation names the files of its paragraphs, whichever of them are taken; others name none."""
+    paragraphs_of = held_out_paragraphs(data.DOCS_PER_CLASS, Shingles.load(data.TRAINING_SHINGLES))
+    for split in data.DOCS_PER_CLASS:
+        files = [p.file for of_one in paragraphs_of[split] for p in of_one]
+        clusters = data.docs()[split].drawn_together
+        assert len(set(zip(files, clusters, strict=True))) == len(set(files)) == len(set(clusters)) < len(files)
+    test = data.docs()["test"]
+    some = test[torch.arange(len(test)) % 5 == 0]
+    assert (some.drawn_together == data.docs_text()["test"].drawn_together).all()
+    assert (some.trimmed().drawn_together == test.drawn_together[::5]).all()
+    assert data.digits()["test"].drawn_together is None
 
 
 def test_the_filter_knows_the_training_text():

@@ -90,11 +90,13 @@ class Language:
 
     def _mean(self, positions: list[np.ndarray], protocol: Protocol, random: bool) -> Mean:
         """Positions (rows, tokens - 1) of each run as scores per row, weighted by what the protocol counts in it."""
-        counted = counted_positions(slices.rows(self.one)[0], protocol).numpy()
+        rows = slices.rows(self.one)[0]
+        counted = counted_positions(rows, protocol).numpy()
         kept = counted.any(1)
         weights = counted[kept].sum(1).astype(np.float64)
         scores = [(p * counted)[kept].sum(1) / weights for p in positions]
-        return Mean(stack(scores), weights, random=random)
+        clusters = None if rows.drawn_together is None else rows.drawn_together[kept]
+        return Mean(stack(scores), weights, random=random, clusters=clusters)
 
     def positions(self, codec: str, run: int) -> Positions:
         """Cross-entropy of every position for one model."""

@@ -75,4 +75,7 @@ def _padded(examples: Examples, end: int) -> Examples:
     width = examples.inputs.shape[1]
     ids[:count, :width] = examples.inputs.where(examples.mask, torch.tensor(end))
     mask[:count, :width] = examples.mask
-    return Examples(ids, None, mask, f"{examples.split}, rows")
+    clusters = None
+    if examples.clusters is not None:  # each empty row is one of its own
+        clusters = torch.cat([examples.clusters, examples.clusters.max() + 1 + torch.arange(empty)])
+    return Examples(ids, None, mask, f"{examples.split}, rows", clusters)

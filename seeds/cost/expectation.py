@@ -105,22 +105,12 @@ def measured(lab: Lab, setting: Setting, sent: Delivery, samples: int, runs: int
     original = lab.original(setting)
     means = [Interval(1.0, 1.0, 1.0)]  # the same weights
     if arm not in LOSSLESS:
-        means = [_unseen(PairedRatio(mean, original).interval(LEVEL), mean, original) for mean in found.values()]
+        means = [PairedRatio(mean, original).interval(LEVEL) for mean in found.values()]
     per_run = np.stack([mean.per_run() for mean in found.values()], 1) / original.per_run()[0]
     return Expectation(
         setting.subject, sent.name, samples, rate, list(found),
         np.round(per_run, DIGITS).tolist(), [_rounded(i) for i in means],
     )  # fmt: skip
-
-
-def _unseen(found: Interval, mean: Mean, original: Mean) -> Interval:
-    """No narrower than what the examples can tell: where no answer changed on n of them, up to 3.7 / n may on others."""
-    if mean.bounds is None:
-        return found
-    from statsmodels.stats.proportion import proportion_confint
-
-    changed = proportion_confint(0, mean.scores.shape[1], alpha=2 * LEVEL, method="beta")[1] / original.per_run()[0]
-    return Interval(found.value, min(found.low, found.value - changed), max(found.high, found.value + changed))
 
 
 def share(one: Subject, curves: Curves) -> float:
