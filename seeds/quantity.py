@@ -230,7 +230,7 @@ class PairedRatio(Quantity):
         if self.top.bounds is None or self.bottom.bounds is None or self.top.nested:
             return 0.0
         independent = self.top.scores.shape[1] if self.top.clusters is None else len(np.unique(self.top.clusters))
-        return float(proportion_confint(0, independent, alpha=2 * alpha, method="beta")[1])
+        return float(np.asarray(proportion_confint(0, independent, alpha=2 * alpha, method="beta")[1]))
 
     def _limit(self, value: float, alpha: float, side: int) -> float:
         """The ratio on one side of the value at which zero leaves the interval of the difference."""
