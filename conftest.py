@@ -83,6 +83,7 @@ def pytest_configure(config):
     config.stash[KNOWN] = claims_module.load(CLAIMS, EXPECTED)
     config.stash[WHOLE] = config.workerinput["whole"] if hasattr(config, "workerinput") else _is_whole(config)
     _check_names(config)
+    _check_rows(config)
 
 
 def _leaves_out_long(config):
@@ -160,6 +161,35 @@ def _check_names(config):
                 parse(spec)
             except SeedError as error:
                 raise pytest.UsageError(str(error)) from None
+
+
+def _check_rows(config):
+    """Refuses names that exist and exclude each other before anything runs: no row is of all of them.
+
+    A subject alone always has rows, or controls.
+    """
+    option, known = config.option, config.stash[KNOWN]
+    if not (option.claim or option.codec):
+        return
+    claims = [known[name] for name in option.claim or known]
+    of = " ".join(f"--claim {name}" for name in option.claim) or "any claim"
+    subjects = " ".join(f"--subject {name}" for name in option.subject)
+    codecs = " ".join(f"--codec {spec}" for spec in option.codec)
+    on = f" with {subjects}" if subjects else ""
+    there = [row for claim in claims for row in claims_module.narrowed(claim.rows, option.subject, [], None)]
+    if not there:
+        allowed = dict.fromkeys(row.subject for claim in claims for row in claim.rows)
+        raise pytest.UsageError(f"{subjects} has no row of {of}; allowed: {', '.join(allowed)}")
+    rows = [row for claim in claims for row in claims_module.narrowed(claim.rows, option.subject, option.codec, None)]
+    if not rows:
+        allowed = list(dict.fromkeys(row.codec for row in there))
+        if any(claims_module.narrowed(claim.rows, option.subject, ["one's own"], None) for claim in claims):
+            allowed.append("any codec")
+        raise pytest.UsageError(f"{codecs} has no row of {of}{on}; allowed: {', '.join(allowed)}")
+    if not claims_module.measured(rows, option.full, _leaves_out_long(config)):
+        named = " ".join(filter(None, (of, subjects, codecs)))
+        why = "--short leaves out" if claims_module.measured(rows, option.full, whole=False) else "only --full measures"
+        raise pytest.UsageError(f"{why} what {named} asks for")
 
 
 def pytest_generate_tests(metafunc):

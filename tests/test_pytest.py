@@ -147,10 +147,14 @@ def test_the_status_of_a_row_is_printed(in_workers):
     assert re.search(r"REFUTED tests/test_seed_size.py::.*\[docs-gpt-pca:10\]", in_workers[1])
 
 
-def test_a_codec_of_ones_own_reports_and_is_not_judged():
-    status, out = run("--subject", "digits-mlp", "--codec", "pca:3+vectors")
+def test_a_codec_of_ones_own_is_judged_and_never_fails():
+    """There is nothing expected of it, as the README says."""
+    status, out = run("--subject", "digits-mlp", "--codec", "pca:3+vectors", "--codec", "exact")
     assert status == 0
-    assert "digits-mlp-pca:3+vectors" in "".join(rows(out))
+    assert re.search(r"^digits-mlp-pca:3\+vectors (HOLDS|REFUTED) ", "\n".join(rows(out)), re.MULTILINE)
+    assert re.search(r"^digits-mlp-exact REFUTED ", "\n".join(rows(out)), re.MULTILINE)
+    readme = (ROOT / "README.md").read_text()
+    assert re.search(r"^ +pytest .*--codec pca:12\+vectors .*# your own codec: judged, never fails$", readme, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +168,63 @@ def test_a_codec_of_ones_own_reports_and_is_not_judged():
         (["--engine", "ray"], "unknown engine 'ray'; allowed: loky, dask, tcp://HOST:PORT"),
         (["--full", "--short"], "--full measures every row and --short leaves some out"),
         (["--report", "--runs", "3"], "it does not go with --codec or --runs"),
+        (
+            ["--claim", "zeroshot-structure", "--subject", "digits-mlp", "--codec", "pca:9"],
+            "--codec pca:9 has no row of --claim zeroshot-structure with --subject digits-mlp; allowed: pca+vectors",
+        ),
+        (
+            ["--claim", "zeroshot-perplexity", "--subject", "digits-mlp"],
+            "--subject digits-mlp has no row of --claim zeroshot-perplexity; allowed: docs-gpt, gpt2",
+        ),
+        (
+            ["--claim", "zeroshot-gibberish", "--codec", "original"],
+            "--codec original has no row of --claim zeroshot-gibberish; "
+            "allowed: moments, moments+vectors, moments:global, any codec",
+        ),
+        (
+            ["--claim", "finetune-ablation", "--subject", "docs-bert"],
+            "only --full measures what --claim finetune-ablation --subject docs-bert asks for",
+        ),
+        (
+            ["--short", "--claim", "finetune-perfect", "--subject", "digits-mlp-1"],
+            "--short leaves out what --claim finetune-perfect --subject digits-mlp-1 asks for",
+        ),
     ],
 )
 def test_wrong_options_are_refused_before_anything_runs(arguments, says):
     status, out = run(*arguments)
     assert status == pytest.ExitCode.USAGE_ERROR
     assert says in out
+
+
+def asking(conftest, **named):
+    """A configuration with these options, of all claims."""
+    option = {"claim": [], "subject": [], "codec": [], "full": False, "short": False} | named
+    known = conftest.claims_module.load(conftest.CLAIMS, conftest.EXPECTED)
+    return SimpleNamespace(option=SimpleNamespace(**option), stash={conftest.KNOWN: known, conftest.WHOLE: False})
+
+
+def test_whatever_has_a_row_is_not_refused(pytestconfig):
+    """Each row by its own names, a codec of one's own where a claim takes one, and a pair of which one has rows."""
+    conftest = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    config = asking(conftest, full=True)
+    for name, claim in config.stash[conftest.KNOWN].items():
+        for row in claim.rows:
+            config.option.claim, config.option.subject, config.option.codec = [name], [row.subject], [row.codec]
+            conftest._check_rows(config)
+    for named in (
+        {"claim": ["zeroshot-perplexity"], "subject": ["gpt2"], "codec": ["pca:9"]},
+        {"claim": ["zeroshot-perplexity"], "subject": ["digits-mlp", "gpt2"]},
+        {"claim": ["zeroshot-structure", "zeroshot-accuracy"], "codec": ["pca:9"]},
+        {"subject": ["digits-mlp-1"], "short": True},  # which has controls
+    ):
+        conftest._check_rows(asking(conftest, **named))
+
+
+def test_a_file_without_rows_of_a_claim_collects_nothing():
+    status, out = run("--claim", "zeroshot-structure", "--subject", "digits-mlp")
+    assert status == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "deselected" in out
 
 
 TINY = ("--claim", "budget-tiny", "--subject", "digits-mlp", "--subject", "digits-cnn")  # two networks, 10 samples, 10 steps
