@@ -87,9 +87,11 @@ def test_an_unknown_codec_or_option_is_refused(text):
 
 @pytest.mark.parametrize("text", BAD_RANKS + BAD_ARGUMENTS + BAD_OPTIONS)
 def test_an_argument_out_of_range_is_refused(text):
-    """A codec takes its own arguments and options only."""
-    with pytest.raises(SeedError, match="has an argument or option out of range; allowed: exact, "):
+    """A codec takes its own arguments and options only; the message says how its spec is written."""
+    with pytest.raises(SeedError, match="argument or option is missing or out of range; allowed: exact, ") as caught:
         parse(text)
+    form = REGISTRY[text.partition("+")[0].partition(":")[0]].forms
+    assert str(caught.value).startswith(f"codec {text!r} needs the form {form}: ")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_a_codec_of_ones_own_works_end_to_end(own_codecs, tmp_path, dtype):
     assert [entry.captured_energy for entry in loaded.entries] == [None, 0.25]
     with pytest.raises(SeedError, match=r"allowed: exact, .*, sign, sign:shared, half; each"):
         parse("nothing")
-    with pytest.raises(SeedError, match="'sign:other' has an argument or option out of range"):
+    with pytest.raises(SeedError, match="'sign:other' needs the form sign, sign:shared: "):
         parse("sign:other")
 
 

@@ -56,7 +56,10 @@ def parse(text: str) -> Spec:
     try:
         matrices = REGISTRY[name](argument if ":" in head else None, "noise" in options)
     except ValueError:
-        raise SeedError(f"codec {text!r} has an argument or option out of range; {allowed}") from None
+        form = REGISTRY[name].forms
+        raise SeedError(
+            f"codec {text!r} needs the form {form}: its argument or option is missing or out of range; {allowed}"
+        ) from None
     return Spec(text, matrices, "vectors" in options or matrices.vectors == "exact")
 
 
