@@ -2,16 +2,18 @@
 
     subject -> extract -> Seed -> store -> assemble -> evaluate        [one command for each arrow]
 
-This module knows arguments and exit statuses (0 done, 1 refused, 2 used wrongly); `seeds.cli` holds the commands.
+This module knows arguments, what stands in for those left out, and exit statuses (0 done, 1 refused, 2 used wrongly);
+`seeds.cli` holds the commands.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from seeds import cli
+from seeds import __version__, cli
 from seeds.cost.advice import plan_command
 from seeds.errors import ProtocolError, SeedError, SubjectUnavailable, WireError
 from seeds.report.command import report_command
@@ -39,11 +41,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m seeds",
         description="Makes, shows and scores seeds of models: those of the embedded library, or your own.",
     )
+    parser.add_argument("--version", action="version", version=f"seeds {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = _command(commands, "list", cli.list_command, "show subjects, codecs and tasks")
 
-    command = _command(commands, "extract", cli.extract_command, "make the seed of a model")
+    command = _command(commands, "extract", _extract, "make the seed of a model")
     command.add_argument("source", help="subject, .safetensors file, .safetensors.index.json, or save_pretrained folder")
     command.add_argument("--codec", required=True, metavar="SPEC", help="moments, pca:8+vectors, ...; see `list`")
     _add_output(command, "FILE", "seed file")
@@ -59,11 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--like", type=Path, metavar="MODEL_FOLDER", help="takes config and tokenizer from this folder")
     _add_rng_seed(command)
 
-    command = _command(commands, "score", cli.score_command, "score a model on a task")
+    command = _command(commands, "score", _score, "score a model on a task")
     command.add_argument(
         "model", help="subject, save_pretrained folder (classifier or causal language model), or with --into a seed file"
     )
-    command.add_argument("--task", help="name of a task (see `list`), or a .jsonl file of {'text': ..., 'label': ...} rows")
+    command.add_argument(
+        "--task",
+        help="name of a task (see `list`), or a .jsonl file of {'text': ..., 'label': ...} rows (default: the subject's own)",
+    )
     command.add_argument("--split", default="test", help="scored split of a named task (default: test)")
     command.add_argument("--into", metavar="SUBJECT_OR_FOLDER", help="architecture that takes the seed's weights")
     command.add_argument("--calibration", type=Path, metavar="FILE.jsonl", help="other rows, which fit the calibrated figures")
@@ -99,6 +105,30 @@ def _add_output(command: argparse.ArgumentParser, metavar: str, says: str) -> No
 
 def _add_rng_seed(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rng-seed", type=int, default=0, help="number of the run, for codecs that draw (default: 0)")
+
+
+def _extract(options: argparse.Namespace) -> int:
+    """Extracts; where the source is nothing that is there, says which names would be subjects."""
+    if not Path(options.source).exists():
+        from seeds.subject import SUBJECTS
+
+        if options.source not in SUBJECTS:
+            near = get_close_matches(options.source, SUBJECTS, len(SUBJECTS))
+            names = ", ".join([*near, *(name for name in SUBJECTS if name not in near)])
+            raise SubjectUnavailable(f"no such file or folder: {options.source}; nor is it a subject: {names}")
+    return cli.extract_command(options)
+
+
+def _score(options: argparse.Namespace) -> int:
+    """Scores, on a subject's own task unless another is named."""
+    if options.task is None:
+        from seeds.subject import SUBJECTS
+
+        network = options.model if options.into is None else options.into
+        if network not in SUBJECTS:
+            options.refuse(f"{network} is no subject, so name a --task: one of `list`, or a .jsonl file")
+        options.task = SUBJECTS[network].task_name
+    return cli.score_command(options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line: every command on tiny models of the user's own, and one line of error for whatever is wrong."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,10 @@ def test_the_module_runs_and_lists_without_transformers():
     assert "digits-mlp" in done.stdout
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert imported & {"seeds.cli", "transformers"} == {"seeds.cli"}
+
+
+def test_the_version_is_that_of_the_installed_package(seeds):
+    assert seeds("--version") == (0, f"seeds {version('seeds')}\n", "")
 
 
 def test_list_shows_subjects_codecs_and_tasks(seeds):
@@ -137,8 +142,13 @@ def test_the_rng_seed_decides_what_a_drawing_codec_assembles(seeds, classifier, 
 
 @pytest.mark.parametrize(
     ("codec", "says"),
-    [("zip", "unknown codec 'zip'"), ("pca:99", "rank 99 is out of range: 1 to 16"), ("pca:0", "out of range")],
-    ids=["unknown", "rank-too-large", "rank-zero"],
+    [
+        ("zip", "unknown codec 'zip'"),
+        ("pca:99", "rank 99 is out of range: 1 to 16"),
+        ("pca:0", "out of range"),
+        ("pca", "codec 'pca' needs the form pca:K or pca:K+noise with K >= 1"),
+    ],
+    ids=["unknown", "rank-too-large", "rank-zero", "no-rank"],
 )
 def test_a_bad_codec_is_refused(seeds, classifier, tmp_path, codec, says):
     assert says in refusal(seeds("extract", classifier, "--codec", codec, "-o", tmp_path / "seed"))
@@ -154,6 +164,20 @@ def test_what_exists_or_is_being_read_is_not_overwritten(seeds, seed_file, class
     assert seed_file.read_bytes() == before
     assert seeds("extract", classifier, "--codec", "moments", "-o", seed_file, "--force")[0] == 0
     assert len(seed_file.read_bytes()) < len(before)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [("nope", "digits-mlp, digits-cnn, docs-bert, "), ("docs-brt", "docs-bert, "), ("gpt-2", "gpt2, ")],
+)
+def test_a_source_that_is_nothing_is_told_the_subjects_nearest_first(seeds, tmp_path, monkeypatch, source, names):
+    from seeds.subject import SUBJECTS
+
+    monkeypatch.chdir(tmp_path)
+    said = refusal(seeds("extract", source, "--codec", "moments", "-o", "seed"))
+    before, _, told = said.partition(f"no such file or folder: {source}; nor is it a subject: ")
+    assert (before, told[: len(names)]) == ("error: ", names)
+    assert sorted(told.strip().split(", ")) == sorted(SUBJECTS)
 
 
 def test_a_missing_folder_is_refused(seeds, seed_file, rows, tmp_path):
@@ -214,6 +238,7 @@ def test_a_seed_of_other_shapes_is_refused(seeds, seed_file, classifier, languag
         ["assemble", "seed", "-o", "folder/"],
         ["assemble", "seed", "-o", "weights.safetensors", "--like", "folder"],
         ["assemble", "seed", "-o", "weights", "--rng-seed", "one"],
+        ["score", "folder"],
         ["score", "digits-mlp", "--task", "rows.jsonl", "--split", "probe"],
         ["score", "digits-mlp", "--task", "rows.jsonl", "--max-tokens", "1"],
         ["score", "digits-mlp", "--task", "digits", "--calibration", "rows.jsonl"],
@@ -224,6 +249,13 @@ def test_wrong_usage_exits_with_2(seeds, arguments):
     status, out, err = seeds(*arguments)
     assert (status, out) == (2, "")
     assert "usage: python -m seeds" in err
+
+
+def test_nobody_is_told_to_install_a_strangers_package():
+    """The project is on no index, so whatever is called `seeds` there is another's."""
+    root = Path(__file__).parent.parent
+    texts = [root / "README.md", *root.glob("docs/*.md")]
+    assert [path.name for path in texts if re.search(r"pip install (-\S+ )*['\"]?seeds\b", path.read_text())] == []
 
 
 def test_an_rng_seed_out_of_range_is_refused(seeds, seed_file, tmp_path):

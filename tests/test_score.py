@@ -125,16 +125,28 @@ def test_a_subject_and_its_seed_are_scored_on_its_task(seeds, tmp_path):
     assert figures(seeds("score", tmp_path / "seed", "--into", "digits-mlp", "--task", "digits")[1]) == figures(out)
 
 
-def test_score_without_a_task_lists_the_choices(seeds, classifier):
-    status, out, err = seeds("score", classifier)
-    assert (status, out) == (2, "")
-    assert "docs-topic" in err
+def test_a_subject_is_scored_on_its_own_task_unless_another_is_named(seeds, tmp_path):
+    seeds("extract", "digits-mlp", "--codec", "exact", "-o", tmp_path / "seed")
+    named = seeds("score", "digits-mlp", "--task", "digits")
+    assert named[0] == 0
+    assert seeds("score", "digits-mlp") == named
+    assert figures(seeds("score", tmp_path / "seed", "--into", "digits-mlp")[1]) == figures(named[1])
+    assert "default: the subject's own" in " ".join(seeds("score", "--help")[1].split())
+
+
+def test_other_models_are_scored_on_a_named_task_only(seeds, seed_file, classifier):
+    for arguments in ([classifier], [seed_file, "--into", classifier], ["digits-mlp", "--into", classifier]):
+        status, out, err = seeds("score", *arguments)
+        assert (status, out) == (2, "")
+        assert err.endswith(f"error: {classifier} is no subject, so name a --task: one of `list`, or a .jsonl file\n")
+        assert "docs-topic" not in err
 
 
 def test_published_subjects_have_no_other_codec_and_no_score(seeds, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))  # whatever lies in the real one
     assert "allowed: moments" in refusal(seeds("extract", "gpt2", "--codec", "exact", "-o", tmp_path / "seed"))
     assert "only its moments" in refusal(seeds("score", "gpt2", "--task", "random-ids"))
+    assert "only its moments" in refusal(seeds("score", "gpt2"))
 
 
 def test_a_folder_that_lacks_weights_is_not_filled_with_random_ones(seeds, classifier, rows, tmp_path):
