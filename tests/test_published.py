@@ -34,7 +34,7 @@ def test_the_fields_are_those_of_the_report_in_its_order():
     told = written(GPT, BERT)
     assert list(told) == ["bert_tiny", "gpt2", "verdict", "sound"]
     assert list(told["bert_tiny"]) == [*CLASSIFIER, "runs"]
-    assert list(told["gpt2"]) == [*LANGUAGE, "runs"]
+    assert list(told["gpt2"]) == [*LANGUAGE, "runs", "stated_ppl"]
     assert list(told["verdict"]) == ["bert_preserves_knowledge", "gpt2_preserves_knowledge", "research_direction"]
 
 
@@ -52,6 +52,14 @@ def test_what_is_not_at_hand_is_null():
     told = written(BERT, audited("audit-perplexity", "gpt2", PUBLISHED))
     assert (told["bert_tiny"]["original_acc"], told["bert_tiny"]["retention"]) == (None, None)
     assert (told["gpt2"]["original_ppl"], told["gpt2"]["quality_ratio"], told["gpt2"]["params"]) == (None, None, None)
+
+
+def test_a_perplexity_that_was_only_stated_is_not_called_the_originals():
+    """It stands in a field of its own, and the ratio is over it where nothing was measured."""
+    told = written(GPT)["gpt2"]
+    assert (told["original_ppl"], told["stated_ppl"], told["quality_ratio"]) == (None, 3200.0, 1.25e12)
+    measured = written(replace(GPT, notes=GPT.notes | {"original_perplexity": 40.0}))["gpt2"]
+    assert (measured["original_ppl"], measured["stated_ppl"], measured["quality_ratio"]) == (40.0, 3200.0, 1e14)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
     claims.json -> [published] -> reports/zero_shot_results.json
 
 Names of fields, and what the report decides from them, are those of `research/zero_shot_results.json` and the script that
-writes it in github.com/DJMcClellan1966/ML-ToolBox at commit 14ca8e8. Figures are means over runs under the report's own
-protocol; `sound` holds the same fields without its faults. A field is null where what it needs is not at hand; where an
-original's weights are not, its perplexity is the one that is stated of it, under the report's protocol by the report itself.
+writes it in the audited repository. Figures are means over runs under the report's own protocol; `sound` holds the same
+fields without its faults. A field is null where it was not measured. Two fields are ours: `runs`, and `stated_ppl`, which holds
+the perplexity that is stated of an original whose weights are not at hand: under the report's protocol by the report itself,
+under the sound one as published for its weights. `quality_ratio` is `assembled_ppl` over `original_ppl`, or over `stated_ppl`
+where that is null: there it compares what we measured with what others did.
 """
 
 import json
@@ -14,6 +16,8 @@ from collections.abc import Sequence
 from seeds.claims import PUBLISHED, SOUND
 from seeds.report.finding import Finding
 
+REPOSITORY, COMMIT = "github.com/DJMcClellan1966/ML-ToolBox", "14ca8e8"  # of the report that is audited
+URL = f"https://{REPOSITORY}/tree/{COMMIT}"
 ACCURACY, PERPLEXITY = "audit-accuracy", "audit-perplexity"
 BYTES_PER_VALUE, KB = 4, 1024
 AS_IN_THE_REPORT = {"bert-tiny": ("BERT-tiny", "IMDB sentiment"), "gpt2": ("GPT-2", "WikiText-2 generation")}
@@ -41,7 +45,7 @@ def _entry(f: Finding) -> Fields:
     smaller, size = _note(f, "times_smaller"), _note(f, "size_bytes")
     told: Fields = {"model": model, "params": _millions(smaller, size), "task": task}
     told |= _accuracies(f) if f.claim == ACCURACY else _perplexities(f)
-    return told | {"seed_size_kb": size / KB if size else None, "compression": smaller, "runs": f.runs}
+    return told | {"seed_size_kb": size / KB if size else None, "compression": smaller, "runs": f.runs} | _stated(f)
 
 
 def _accuracies(f: Finding) -> Fields:
@@ -52,9 +56,13 @@ def _accuracies(f: Finding) -> Fields:
 
 def _perplexities(f: Finding) -> Fields:
     measured, stated, assembled = (_note(f, f"{which}_perplexity") for which in ("original", "stated", "assembled"))
-    original = measured or stated
-    ratio = float(f"{assembled / original:.6g}") if original and assembled is not None else None
-    return {"original_ppl": original, "assembled_ppl": assembled, "quality_ratio": ratio}
+    under = measured or stated
+    ratio = float(f"{assembled / under:.6g}") if under and assembled is not None else None
+    return {"original_ppl": measured, "assembled_ppl": assembled, "quality_ratio": ratio}
+
+
+def _stated(f: Finding) -> Fields:
+    return {"stated_ppl": _note(f, "stated_perplexity")} if f.claim == PERPLEXITY else {}
 
 
 def _verdict(content: dict[str, object]) -> dict[str, bool | str | None]:
