@@ -94,7 +94,7 @@ def test_the_first_screen_counts_claims_rows_and_runs(data):
     assert counts.startswith(f"{len(by_claim)} claims, ")
     assert f"{len(told.findings):,} rows; {runs:,} stored runs" in counts
     outcomes = Counter(str(overall([f for f in rows if f.view != PUBLISHED])[0]) for rows in by_claim.values())
-    verdicts = tree(data).one("div", class_="answer").all("p")[2]
+    verdicts = tree(data).one("div", class_="answer").all("p")[-1]
     linked = {a.attrs["data-filter"]: int(a.text) for a in verdicts.all("a") if "verdict=" in a.attrs["data-filter"]}
     assert linked == {f"verdict={outcome.replace(' ', '%20')}": n for outcome, n in outcomes.items()}
 
@@ -216,6 +216,19 @@ def test_deleting_one_run_changes_the_page_and_is_marked():
     assert "not backed by runs" in one_less.text
     before, after = (t.one("p", class_="counts").text for t in (tree("made up"), one_less))
     assert before != after
+
+
+def test_a_verdict_that_rests_on_rows_without_stored_runs_says_so_beside_it():
+    told = [f for f in results().findings if f.claim == PLACE[0]]
+    rows = [replace(f, outcome="REFUTED" if i == 0 else "HOLDS", raw=None if i == 0 else f.raw) for i, f in enumerate(told)]
+    assert flags(rows) == ["1 not backed by runs", "by rows without stored runs"]
+    assert flags([replace(rows[0], raw=told[0].raw), *rows[1:]]) == []
+    detail = shown(Results(rows, results().sessions)).one("dl", class_="plain").text
+    assert "This verdict is by rows without stored runs" in detail
+
+
+def flags(rows: list[Finding]) -> list[str]:
+    return sorted(e.text for e in shown(Results(rows, results().sessions)).all("span", class_="flag"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from seeds.report import claims_file
+from seeds.report import claims_file, published
 from seeds.report.page import BESIDE, html
 from tests.pages import CLAIMS, FIGURE, REPORTS, changed, page, results, shown, tree
 
@@ -50,6 +50,8 @@ def test_nothing_is_loaded_from_anywhere(data):
     for e in tree(data).walk():
         for name in ("src", "href", "srcset", "data", "action", "poster", "style"):
             target = e.attrs.get(name, "")
+            if (e.tag, name, target) == ("a", "href", published.URL):  # followed by a reader, and loaded by nobody
+                continue
             assert "//" not in target, (e.tag, name, target[:80])
         assert e.tag not in ("link", "iframe", "object", "embed", "base")
     (style,) = tree(data).all("style")
@@ -72,7 +74,13 @@ def test_ids_are_unique_and_every_link_has_its_target(data):
     assert {link for link in links if link.startswith("#")} <= {f"#{name}" for name in ids}
     labels = {name for e in tree(data).walk() for name in e.attrs.get("aria-labelledby", "").split()}
     assert labels <= ids.keys()
-    assert {link for link in links if not link.startswith(("#", "data:text/csv"))} == set(BESIDE)
+    assert {link for link in links if not link.startswith(("#", "data:text/csv"))} == {*BESIDE, published.URL}
+
+
+def test_the_opening_names_the_audited_report_and_links_to_the_commit_that_was_read():
+    opening = tree("made up").one("div", class_="question")
+    assert f"({published.REPOSITORY} at commit {published.COMMIT})" in opening.text
+    assert published.URL in [a.attrs["href"] for a in opening.all("a")]
 
 
 def test_files_that_the_page_links_to_are_beside_it():

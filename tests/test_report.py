@@ -27,7 +27,7 @@ CLAIM = CLAIMS["zeroshot-accuracy"]
 
 def finding(row, outcome=Outcome.HOLDS, **notes):
     verdict = Verdict(outcome, Interval(0.01, -0.02, math.inf), row.rule, 48, Interval(0.87, 0.83, 0.9), "because")
-    return Finding.of(row, verdict, notes)
+    return replace(Finding.of(row, verdict, notes), raw=0.01, control_raw=0.87)
 
 
 def test_a_finding_is_plain_json_and_infinite_limits_are_null():
@@ -111,7 +111,7 @@ def test_the_line_of_a_claim_counts_its_undecided_rows():
     """One of two that hold is not all of them: not on the line, not on the page, not in the table of the README."""
     rows = [finding(CLAIM.rows[0]), finding(CLAIM.rows[1], Outcome.UNDECIDED)]
     assert claim_lines(rows)[0] == "all: UNDECIDED (1 of 2 hold)"
-    line = f"| {CLAIM.says} | {CLAIM.figure} | **UNDECIDED** | 1 of 2 hold | 0 |"
+    line = f"| {CLAIM.says} | {CLAIM.figure} | **UNDECIDED** | 1 of 2 hold | 2 |"
     assert line in page(rows, CLAIMS).splitlines()
     assert line in summary_table({CLAIM.name: rows}, CLAIMS)
 
@@ -170,14 +170,51 @@ def test_the_readme_does_not_change_where_only_the_session_does():
 def test_the_readme_counts_what_it_shows():
     """Not rows of a claim that has left."""
     rows = [finding(CLAIM.rows[0]), replace(finding(CLAIM.rows[1]), claim="zeroshot-gone")]
-    assert "\n* 1 claims, 1 rows, 0 figures of single runs;" in readme.block(rows, CLAIMS)
+    assert "\n* 1 claims, 1 rows, 1 figures of single runs; a SHA-256 of all rows" in readme.block(rows, CLAIMS)
 
 
 def test_a_row_whose_runs_were_not_kept_says_so():
     """Of a time when they were not; the figure then follows from nothing that can be looked at."""
     row = finding(CLAIM.rows[0])
-    assert "| 48, not kept |" in page([row], CLAIMS)
+    assert "| 48, not kept |" in page([replace(row, raw=None)], CLAIMS)
     assert "| 2 |" in page([replace(row, raw=[0.25, 0.5])], CLAIMS)
+
+
+def test_the_readme_counts_the_rows_whose_figures_no_runs_back():
+    kept, gone = finding(CLAIM.rows[0]), replace(finding(CLAIM.rows[1]), raw=None)
+    assert ". 1 row has a figure that no stored runs back.\n" in readme.block([kept, gone], CLAIMS)
+    assert ". 2 rows have figures that no stored runs back.\n" in readme.block([replace(kept, control_raw=None), gone], CLAIMS)
+    assert "stored runs" not in readme.block([kept], CLAIMS)
+
+
+BY_UNSTORED = {  # outcomes of rows with stored runs and without, and whether the line rests on the latter
+    "refuted by one without": ([Outcome.HOLDS], [Outcome.REFUTED], True),
+    "refuted by one with": ([Outcome.REFUTED, Outcome.HOLDS], [Outcome.REFUTED], False),
+    "holds either way": ([Outcome.HOLDS], [Outcome.HOLDS], False),
+    "none with": ([], [Outcome.UNDECIDED], True),
+    "could not speak either way": ([Outcome.NO_ASSAY], [Outcome.NO_ASSAY], False),
+}
+
+
+@pytest.mark.parametrize(("stored", "gone", "rests"), BY_UNSTORED.values(), ids=BY_UNSTORED)
+def test_a_line_that_rests_on_rows_without_stored_runs_says_so(stored, gone, rests):
+    """Nobody can look at what decided it."""
+    outcomes = [*stored, *gone]
+    rows = [finding(row, outcome) for row, outcome in zip(CLAIM.rows, outcomes, strict=False)]
+    rows = [replace(f, raw=None) if i >= len(stored) else f for i, f in enumerate(rows)]
+    line = summary_table({CLAIM.name: rows}, CLAIMS)[2]
+    assert ("** (by rows without stored runs) |" in line) is rests
+    twice = [replace(f, claim=TWICE.name, view=PUBLISHED) for f in rows]
+    assert ("** (by rows without stored runs), " in summary_table({TWICE.name: twice}, CLAIMS)[-1]) is rests
+
+
+def test_what_is_left_of_rounding_is_shown_as_zero_and_stored_as_it_is():
+    row = finding(CLAIM.rows[0], nats=-4e-15)
+    row = replace(row, value=-3.02593e-17, low=-0.03, high=5e-13, assay=[1e-13, 0.0])
+    assert row.figure == "0 [-0.03, 0]"
+    assert f"| {row.row} | **HOLDS** | 0 [-0.03, 0] | 0 | 1 | nats 0 |" in page([row], CLAIMS)
+    assert replace(row, value=2e-12).figure == "2e-12 [-0.03, 0]"
+    assert (row.value, row.notes) == (-3.02593e-17, {"nats": -4e-15})
 
 
 @pytest.mark.parametrize(
@@ -214,7 +251,7 @@ TWICE = CLAIMS["audit-perplexity"]
 
 def audited(view, outcome=Outcome.HOLDS, subject="docs-gpt"):
     row = next(row for row in TWICE.rows if (row.view, row.subject) == (view, subject))
-    return Finding.of(row, Verdict(outcome, Interval(0.5, 0.25, 1.0), row.rule, 8, None, "because"), {})
+    return replace(Finding.of(row, Verdict(outcome, Interval(0.5, 0.25, 1.0), row.rule, 8, None, "because"), {}), raw=0.5)
 
 
 def test_a_published_figure_is_shown_with_its_range_and_a_sound_one_with_its_interval():
@@ -237,15 +274,15 @@ def test_a_claim_under_two_protocols_has_a_line_for_each_and_none_for_all():
 def test_claims_under_two_protocols_have_a_table_of_their_own():
     rows = {TWICE.name: [audited(PUBLISHED, Outcome.BY_RUN), audited(SOUND)], CLAIM.name: [finding(CLAIM.rows[0])]}
     first, second = "\n".join(summary_table(rows, CLAIMS)).split("\n\n")
-    assert first.splitlines()[2:] == [f"| {CLAIM.says} | {CLAIM.figure} | **HOLDS** | 1 of 1 hold | 0 |"]
+    assert first.splitlines()[2:] == [f"| {CLAIM.says} | {CLAIM.figure} | **HOLDS** | 1 of 1 hold | 1 |"]
     by_view = "**DEPENDS ON THE RUN**, 0 of 1 hold | **HOLDS**, 1 of 1 hold"
-    assert second.splitlines()[2:] == [f"| {TWICE.says} | {TWICE.figure} | {by_view} | 0 |"]
+    assert second.splitlines()[2:] == [f"| {TWICE.says} | {TWICE.figure} | {by_view} | 2 |"]
     assert {line.count("|") for line in second.splitlines()} == {6}
 
 
 def test_a_protocol_that_was_not_measured_is_said_to_be_so():
     shown = summary_table({TWICE.name: [audited(SOUND)]}, CLAIMS)
-    assert shown[-1].endswith("| not measured | **HOLDS**, 1 of 1 hold | 0 |")
+    assert shown[-1].endswith("| not measured | **HOLDS**, 1 of 1 hold | 1 |")
 
 
 def test_without_a_claim_under_two_protocols_there_is_one_table():

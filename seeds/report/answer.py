@@ -1,9 +1,10 @@
-"""The answer: three sentences whose every number is found in the rows by a rule, and leads to its row.
+"""The answer: four sentences whose every number is found in the rows by a rule, and leads to its row.
 
     findings -> [answer] -> page
 
-First what a seed keeps by itself, which answers the question of the title; then what larger seeds keep; then the verdicts. A
-sentence whose rows were not measured says so.
+First what a seed keeps by itself, which answers the question of the title; then what larger seeds keep, those with components
+and those of any codec; then the verdicts. A best seed comes with its interval and with what it is the largest of. A sentence
+whose rows were not measured says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,16 @@ from dataclasses import dataclass
 from seeds.claims import PUBLISHED, Claim
 from seeds.report import number
 from seeds.report.finding import Finding
-from seeds.report.line import overall
+from seeds.report.line import overall, rests_on_unstored
 from seeds.report.words import SPEAKS_NOT
 from seeds.verdict import Outcome
 
 KNOWS_NOTHING = ("zeroshot-accuracy", "zeroshot-perplexity")  # claims whose figure is retention
 STRUCTURE = "zeroshot-structure"  # whose note `retention` is that of the largest PCA seed of a size
+RETENTIONS = (*KNOWS_NOTHING, STRUCTURE, "zeroshot-ladder")  # claims with seeds of every codec
 MOMENTS, PCA, RAW = "moments", "pca", "raw"  # how names of codecs begin, and the view of accuracy as it comes
-SMALLER = (2, 10)  # times
+SMALLER = (2, 10)  # times, for seeds with components
+MUCH_SMALLER = 10  # times, for seeds of any codec
 SAID = {
     Outcome.HOLDS: ("holds", "hold"),
     Outcome.REFUTED: ("is refuted", "are refuted"),
@@ -51,13 +54,13 @@ Sentence = tuple[Piece, ...]
 
 
 def sentences(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> tuple[Sentence, ...]:
-    """What was found, in three sentences.
+    """What was found, in four sentences.
 
     Args:
         by_claim: findings of the claims that have any.
         claims: all of them, measured or not.
     """
-    return _moments(by_claim), _components(by_claim), _verdicts(by_claim, claims)
+    return _moments(by_claim), _components(by_claim), _any_codec(by_claim), _verdicts(by_claim, claims)
 
 
 def _moments(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
@@ -75,7 +78,7 @@ def _moments(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
     if raw:
         pieces += [Piece(", and "), *_limit(named[1]), Piece(" of its accuracy as they come")]
     pieces += [Piece(f" (the largest upper limit{'s' * (len(named) > 1)} of "), *_counted(len(rows), "row"), Piece(" on ")]
-    pieces += [*_counted(len({f.subject for f in rows}), "network"), Piece(", of intervals at "), *_levels(named), Piece(").")]
+    pieces += [*_networks(rows), Piece(", of intervals at "), *_levels(named), Piece(").")]
     return tuple(pieces)
 
 
@@ -108,34 +111,92 @@ def _counted(count: int, thing: str) -> Sentence:
 
 def _components(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
     """The PCA seed that keeps most, among those that are so many times smaller than the weights."""
-    best = {times: row for times in SMALLER if (row := _best(by_claim.get(STRUCTURE, ()), times)) is not None}
+    seeds = [f for f in _sized(by_claim, (STRUCTURE,)) if f.codec.startswith(PCA)]
+    best = {times: fit for times in SMALLER if (fit := _smaller(seeds, times))}
     if not best:
         return (Piece("What a seed with PCA components keeps was not measured."),)
     pieces = []
-    for place, (times, row) in enumerate(best.items()):
-        kept, seed = float(row.notes["retention"]), float(row.notes["size_bytes"])
-        weights = seed * float(row.notes["times_smaller"])
+    for place, (times, fit) in enumerate(best.items()):
         pieces += [
             Piece("; at " if place else "With PCA components, the best seed at "),
             Piece(f"least {times} times smaller{', the best' if place else ' than the weights'} keeps "),
-            Piece(number.percent(kept), kept, row),
-            Piece(f" of what {row.subject} knows, in "),
-            Piece(number.size(seed), seed, row),
-            Piece(" instead of "),
-            Piece(number.size(weights), weights, row),
-        ]
-    return (*pieces, Piece("."))
+            *_kept(fit[0]), Piece(", "), *_sizes(fit[0]), Piece(", the largest over "), *_networks(fit),
+        ]  # fmt: skip
+    return (*pieces, *_at_levels([fit[0] for fit in best.values()]))
 
 
-def _best(rows: Sequence[Finding], times: int) -> Finding | None:
-    told = [f for f in rows if f.codec.startswith(PCA) and {"retention", "times_smaller", "size_bytes"} <= f.notes.keys()]
-    fit = [f for f in told if float(f.notes["times_smaller"]) >= times]
-    return max(fit, key=lambda f: (float(f.notes["retention"]), f.row), default=None)
+def _any_codec(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
+    """The seed that keeps most of all that are many times smaller than the weights, whatever its codec."""
+    fit = _smaller(_sized(by_claim, RETENTIONS), MUCH_SMALLER)
+    if not fit:
+        return (Piece("What a much smaller seed of any codec keeps was not measured."),)
+    best, times = fit[0], float(fit[0].notes["times_smaller"])
+    return (
+        Piece(f"Of any codec, the best seed at least {MUCH_SMALLER} times smaller keeps, untrained and calibrated, "),
+        *_kept(best),
+        Piece(f": {best.codec}, "), Piece(number.text(times), times, best),
+        Piece(" times smaller, "), *_sizes(best), Piece(", the largest over "), *_counted(len(fit), "seed"), Piece(" of "),
+        *_networks(fit), *_at_levels([best]),
+    )  # fmt: skip
+
+
+def _sized(by_claim: Mapping[str, Sequence[Finding]], names: Sequence[str]) -> list[Finding]:
+    """Rows of these claims that could speak and tell what a seed keeps, calibrated, and its size."""
+    rows = [f for name in names for f in by_claim.get(name, ()) if f.view not in (RAW, PUBLISHED)]
+    told = {"retention", "times_smaller", "size_bytes"}
+    return [f for f in rows if told <= f.notes.keys() and Outcome(f.outcome) not in SPEAKS_NOT]
+
+
+def _smaller(rows: Sequence[Finding], times: int) -> list[Finding]:
+    """Those that are so many times smaller, the one that keeps most first."""
+    fit = [f for f in rows if float(f.notes["times_smaller"]) >= times]
+    return sorted(fit, key=lambda f: (float(f.notes["retention"]), f.row), reverse=True)
+
+
+def _kept(f: Finding) -> Sentence:
+    """What a seed keeps, with its interval; where the row's figure is its lead over moments, with that and its interval."""
+    kept = float(f.notes["retention"])
+    share, known = Piece(number.percent(kept), kept, f), Piece(f" of what {f.subject} knows")
+    if f.value is None or f.claim != STRUCTURE:
+        return share, Piece(" "), *_interval(f), known
+    return (
+        share,
+        known,
+        Piece(" (a lead over moments of "),
+        Piece(number.percent(f.value), f.value, f),
+        Piece(" "),
+        *_interval(f),
+        Piece(")"),
+    )
+
+
+def _interval(f: Finding) -> Sentence:
+    low, high = (
+        Piece(sign + "∞") if end is None else Piece(number.percent(end), end, f) for end, sign in ((f.low, "−"), (f.high, ""))
+    )
+    return Piece("["), low, Piece(", "), high, Piece("]")
+
+
+def _sizes(f: Finding) -> Sentence:
+    seed = float(f.notes["size_bytes"])
+    weights = seed * float(f.notes["times_smaller"])
+    return Piece("in "), Piece(number.size(seed), seed, f), Piece(" instead of "), Piece(number.size(weights), weights, f)
+
+
+def _networks(rows: Sequence[Finding]) -> Sentence:
+    return _counted(len({f.subject for f in rows}), "network")
+
+
+def _at_levels(rows: Sequence[Finding]) -> Sentence:
+    told = _levels(rows)
+    return (Piece(" (intervals at "), *told, Piece(").")) if told else (Piece("."),)
 
 
 def _verdicts(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> Sentence:
     """Claims by their outcome under a sound protocol, and the headlines that one run decides."""
-    sound = [overall(rows)[0] for every in by_claim.values() if (rows := [f for f in every if f.view != PUBLISHED])]
+    lines = [rows for every in by_claim.values() if (rows := [f for f in every if f.view != PUBLISHED])]
+    sound = [overall(rows)[0] for rows in lines]
+    unstored = [overall(rows)[0] for rows in lines if rests_on_unstored(rows)]
     if not sound:
         return (Piece("No claim has been measured."),)
     pieces = [Piece("Of "), *_counted(len(claims), "claim"), Piece(", ")]
@@ -145,15 +206,17 @@ def _verdicts(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Cl
     for place, (outcome, count) in enumerate(counts):
         joint = "" if place == 0 else " and " if place == len(counts) - 1 else ", "
         pieces += [Piece(joint), Piece(str(count), count, filter=f"verdict={outcome}"), Piece(f" {SAID[outcome][count > 1]}")]
+        if resting := unstored.count(outcome):
+            pieces += [Piece(" (of these, "), Piece(str(resting), resting), Piece(" by rows whose runs are not stored)")]
     return (*pieces, *_headlines(by_claim), Piece("."))
 
 
 def _headlines(by_claim: Mapping[str, Sequence[Finding]]) -> Sentence:
-    """How many claims that were measured under the report's own protocol have a row that depends on the run."""
+    """How many claims that were measured under the report's own protocol come to depend on the run there, as in the table."""
     own = [rows for every in by_claim.values() if (rows := [f for f in every if f.view == PUBLISHED])]
     if not own:
         return ()
-    fragile = sum(any(f.outcome == Outcome.BY_RUN for f in rows) for rows in own)
+    fragile = sum(overall(rows)[0] is Outcome.BY_RUN for rows in own)
     return (
         Piece("; by the report’s own protocol, "),
         Piece(str(fragile), fragile, filter="family=audit"),

@@ -15,6 +15,7 @@ from seeds.quantity import Quantity, Raw
 from seeds.verdict import Verdict
 
 DIGITS = 6  # of a stored figure
+NOTHING = 1e-12  # what is smaller in size is shown as zero, and stored as it is
 RAW_DIGITS = 9  # of a run: figures are differences and ratios of them
 
 
@@ -67,9 +68,9 @@ class Finding:
         if self.value is None:
             return self.reason
         if self.low is not None and self.low == self.high:
-            return f"{self.value:.4g}"
+            return plainly(self.value)
         ends = f"{ending(self.low, '-inf')}{' to ' if self.view == PUBLISHED else ', '}{ending(self.high, 'inf')}"
-        return f"{self.value:.4g} ({ends})" if self.view == PUBLISHED else f"{self.value:.4g} [{ends}]"
+        return f"{plainly(self.value)} ({ends})" if self.view == PUBLISHED else f"{plainly(self.value)} [{ends}]"
 
     @classmethod
     def of(cls, row: Row, verdict: Verdict, notes: Mapping[str, float | int | str], test: str = "") -> Self:
@@ -92,7 +93,12 @@ class Finding:
 
 def ending(value: float | None, infinite: str) -> str:
     """One end of an interval as text."""
-    return infinite if value is None else f"{value:.4g}"
+    return infinite if value is None else plainly(value)
+
+
+def plainly(value: float) -> str:
+    """A number as text with four digits; what is left of rounding is zero."""
+    return f"{0.0 if abs(value) < NOTHING else value:.4g}"
 
 
 def _plain(value: float) -> float | None:

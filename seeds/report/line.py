@@ -6,9 +6,11 @@ findings -> [line] -> terminal, tables, page
 from collections.abc import Iterable, Mapping, Sequence
 
 from seeds.claims import PUBLISHED, SOUND, Claim
+from seeds.report.backing import unbacked
 from seeds.report.finding import Finding
 from seeds.verdict import Outcome, summary
 
+UNSTORED = "by rows without stored runs"  # what is said of a line that rests on them
 VISION = "digits-"  # what the names of its subjects begin with; all others read text
 
 
@@ -41,6 +43,11 @@ def claim_lines(rows: Sequence[Finding]) -> list[str]:
 def overall(rows: Sequence[Finding]) -> tuple[Outcome, str]:
     """The outcome of all rows together, and how many hold."""
     return summary([Outcome(f.outcome) for f in rows])
+
+
+def rests_on_unstored(rows: Sequence[Finding]) -> bool:
+    """Whether the outcome would be another one without the rows whose runs are not stored."""
+    return overall([f for f in rows if not unbacked(f)])[0] is not overall(rows)[0]
 
 
 def protocols(rows: Sequence[Finding]) -> dict[str, tuple[Outcome, str]]:

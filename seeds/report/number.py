@@ -7,7 +7,7 @@ The exact stored value stays beside each of them in the page, in the `value` of 
 
 import math
 
-from seeds.report.finding import Finding
+from seeds.report.finding import NOTHING, Finding
 
 SIGNIFICANT = 3  # digits of a figure without an interval
 LARGEST, SMALLEST = 1e7, 1e-4  # beyond them, powers of ten
@@ -19,9 +19,10 @@ UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def text(value: float, decimals: int | None = None) -> str:
-    """A number with so many decimals; without, with three significant digits or all of its whole part."""
+    """A number with so many decimals; without, with three significant digits or all of its whole part. Below 1e-12 it is 0."""
     if not math.isfinite(value):
         return "−∞" if value < 0 else "∞"
+    value = 0.0 if abs(value) < NOTHING else value
     size = abs(value)
     if size and not SMALLEST <= size < LARGEST and not (decimals is not None and size < SMALLEST):
         mantissa, _, power = f"{value:.2e}".partition("e")

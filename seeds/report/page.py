@@ -10,7 +10,7 @@ is marked. Counts are counted here; drawings bring their data as CSV. The templa
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,11 @@ from urllib.parse import quote
 
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.figures.figure import Figure
-from seeds.report import answer, forest, number, raw, runs, words
+from seeds.report import answer, backing, forest, number, published, raw, runs, words
 from seeds.report.claims_file import digest
 from seeds.report.finding import Finding
 from seeds.report.inline import Inline, inlined
-from seeds.report.line import grouped, overall, protocols
+from seeds.report.line import UNSTORED, grouped, overall, protocols, rests_on_unstored
 from seeds.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Protocol:
         share: of the rows that hold, among those that could speak, or of single runs; empty if nothing is judged.
         range: the rows with the least and the largest figure, to be shown with so many `places`.
         widest: the row with the widest interval.
+        flag: what is said beside an outcome that rests on rows without stored runs; empty of any other.
     """
 
     view: str
@@ -76,6 +77,7 @@ class Protocol:
     range: tuple[Finding, Finding] | None
     places: int | None
     widest: Finding | None
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,11 @@ def html(results: "Results", claims: Mapping[str, Claim], figures: Sequence[Figu
         subjects=sorted({f.subject for rows in by_claim.values() for f in rows}),
         rows=sum(map(len, by_claim.values())),
         runs=sum(raw.count(f.raw) for rows in by_claim.values() for f in rows),
-        warnings=sum(c.warnings for c in shown),
+        unbacked=backing.counted(unbacked) if (unbacked := sum(c.warnings for c in shown)) else "",
         figures=drawn,
         rows_of=Counter(f.session for rows in by_claim.values() for f in rows),
         sessions={name: asdict(one) for name, one in sorted(results.sessions.items())},
+        audited={"url": published.URL, "repository": published.REPOSITORY, "commit": published.COMMIT},
         beside=BESIDE, script=script, allowed=allowed, first_rows=FIRST_ROWS,
     )  # fmt: skip
 
@@ -187,7 +190,8 @@ def _protocol(claim: Claim, findings: Sequence[Finding], view: str) -> Protocol:
     if view == PUBLISHED and (each := [claim.rule.above < one < claim.rule.below for f in findings for one in _runs(f)]):
         told, share = f"{sum(each)} of {len(each)} single runs hold", sum(each) / len(each)
     places = None if plot.log or not valued else number.between(valued[0].value or 0.0, valued[-1].value or 0.0)
-    return Protocol(view, outcome, told, share, rows, plot, means, ends, places, widest)
+    flag = UNSTORED if rests_on_unstored(findings) else ""
+    return Protocol(view, outcome, told, share, rows, plot, means, ends, places, widest, flag)
 
 
 def _runs(f: Finding) -> list[float]:
@@ -200,18 +204,7 @@ def _row(f: Finding, claim: Claim) -> RowView:
     needs = words.needs(stated) if stated and line else ""
     measured = (("Figure", f.raw), ("Control", f.control_raw))
     each = tuple((name, runs.rule(one), tuple(runs.lines(one))) for name, one in measured if one is not None)
-    return RowView(f, f"row-{f.claim}--{f.row}", line, needs, raw.count(f.raw), each, tuple(_warnings(f)))
-
-
-def _warnings(f: Finding) -> Iterator[str]:
-    """What of a row does not follow from the runs stored with it, up to the rounding that `seeds.report.raw` allows."""
-    told = (("figure", f.value, f.raw), ("control", f.assay[0] if f.assay else None, f.control_raw))
-    unbacked = [name for name, stored, each in told if stored is not None and each is None]
-    if unbacked:
-        yield f"No runs are stored for the {' and the '.join(unbacked)}."
-    for name, stored, each in told:
-        if stored is not None and each is not None and not raw.follows(stored, each):
-            yield f"The {name} {stored:g} does not follow from the stored runs: they give {raw.value(each):.6g}."
+    return RowView(f, f"row-{f.claim}--{f.row}", line, needs, raw.count(f.raw), each, tuple(backing.warnings(f)))
 
 
 def _control(claim: Claim, findings: Sequence[Finding]) -> Control | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seeds.claims import SOUND, Claim
 from seeds.errors import StoreError
 from seeds.file import write_whole
-from seeds.report import answer
+from seeds.report import answer, backing
 from seeds.report.claims_file import digest
 from seeds.report.finding import Finding
 from seeds.report.line import grouped
@@ -40,10 +40,11 @@ def block(findings: Sequence[Finding], claims: Mapping[str, Claim]) -> str:
     by_claim = grouped(findings, claims)
     told = answer.sentences(by_claim, claims)
     rows = [f for found in by_claim.values() for f in found]
+    unbacked = sum(any(backing.warnings(f)) for f in rows)
     counted = (
-        f"{len(by_claim)} claims, {len(rows)} rows, {runs(rows):,} figures of single runs; all of them together are "
-        f"`{digest(rows)}`."
-    )
+        f"{len(by_claim)} claims, {len(rows)} rows, {runs(rows):,} figures of single runs; a SHA-256 of all rows, with their "
+        f"figures and runs, begins with `{digest(rows)}`."
+    ) + f" {backing.counted(unbacked)}." * bool(unbacked)
     lines = [f"* {one}" for one in (*("".join(piece.text for piece in sentence) for sentence in told), counted)]
     return "\n".join([*lines, "", *summary_table(by_claim, claims), *_remarks(by_claim)])
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from seeds.claims import PUBLISHED, SOUND, Claim
 from seeds.report import raw
-from seeds.report.finding import Finding, ending
-from seeds.report.line import grouped, overall, protocols
+from seeds.report.finding import Finding, ending, plainly
+from seeds.report.line import UNSTORED, grouped, overall, protocols, rests_on_unstored
 
 HEAD = """\
 # What was found
@@ -46,7 +46,7 @@ def _runs(f: Finding) -> str:
 
 def readable(value: float | int | str) -> str:
     """A note as text."""
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+    return plainly(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
 def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str, Claim]) -> list[str]:
@@ -55,8 +55,8 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
     twice = {name: lines_of for name, rows in by_claim.items() if (lines_of := protocols(rows))}
     for name, rows in by_claim.items():
         if name not in twice:
-            outcome, told = overall(rows)
-            lines.append(f"| {_stated(claims[name])} | **{outcome}** | {told} | {runs(rows):,} |")
+            _, told = overall(rows)
+            lines.append(f"| {_stated(claims[name])} | {_marked(rows)} | {told} | {runs(rows):,} |")
     if twice:
         lines += [
             "",
@@ -64,9 +64,15 @@ def summary_table(by_claim: Mapping[str, Sequence[Finding]], claims: Mapping[str
             "|---|---|---|---|---|",
         ]
     for name, by_view in twice.items():
-        told = (f"**{by_view[v][0]}**, {by_view[v][1]}" if v in by_view else "not measured" for v in (PUBLISHED, SOUND))
+        rows = {v: [f for f in by_claim[name] if f.view == v] for v in (PUBLISHED, SOUND)}
+        told = (f"{_marked(rows[v])}, {by_view[v][1]}" if v in by_view else "not measured" for v in rows)
         lines.append(f"| {_stated(claims[name])} | {' | '.join(told)} | {runs(by_claim[name]):,} |")
     return lines
+
+
+def _marked(rows: Sequence[Finding]) -> str:
+    """The outcome of these rows; one that rests on rows without stored runs says so."""
+    return f"**{overall(rows)[0]}**" + f" ({UNSTORED})" * rests_on_unstored(rows)
 
 
 def _stated(claim: Claim) -> str:

@@ -23,7 +23,7 @@ FAMILIES = {
 SPEAKS_NOT = (Outcome.NO_ASSAY, Outcome.NO_SEED)
 
 MEANINGS = {
-    Outcome.HOLDS: "the whole interval lies inside the region that was fixed beforehand",
+    Outcome.HOLDS: "the whole interval lies inside the claim's region",
     Outcome.REFUTED: "the whole interval lies outside that region",
     Outcome.UNDECIDED: "the interval crosses the margin, other machines lie on either side of it, or there are too few runs",
     Outcome.BY_RUN: "judged one run at a time, as a report of one run is: some runs agree with the claim and some do not",
@@ -59,7 +59,7 @@ GLOSSARY = {
     ),
     "control": (
         "what must succeed for a row to speak, mostly the original's own quality above chance; its lower limit has to exceed "
-        "a gap fixed beforehand"
+        "the claim's gap"
     ),
     "run": "one repetition with its own random numbers. A figure without a random part has one",
     "interval": (
@@ -83,7 +83,7 @@ def region(rule: Rule) -> str:
 
 
 def rule(claim: Claim, view: str = "") -> str:
-    """The rule of a claim, fixed before anything was measured; of rows under the report's own protocol, that one."""
+    """The rule of a claim; of rows under the report's own protocol, that one."""
     if not claim.rule.judges:
         return f"Nothing is judged: {claim.reason}."
     if view == PUBLISHED:
