@@ -13,7 +13,7 @@ import pytest
 from seeds.claims import PUBLISHED, SOUND, load
 from seeds.errors import StoreError
 from seeds.quantity import Counted, Interval, Mean
-from seeds.report import claims_file, readme
+from seeds.report import claims_file, published, readme
 from seeds.report.finding import Finding
 from seeds.report.line import claim_lines
 from seeds.report.tables import page, summary_table
@@ -301,3 +301,12 @@ def test_the_range_of_single_runs_has_no_level():
     verdict = judge_singly([0.0, 1.0], row.rule)
     assert Finding.of(row, verdict, {}).level is None
     assert verdict.explain().startswith("DEPENDS ON THE RUN: 0.5 (0 to 1), region")
+
+
+# -- what the README says of itself -----------------------------------------------------------------------------------------
+
+
+def test_the_readme_begins_with_the_audited_report_and_every_outcome():
+    opening = " ".join((ROOT / "README.md").read_text().partition(readme.START)[0].split())
+    assert f"[research report]({published.URL}) (ML-ToolBox, at commit `{published.COMMIT}`)" in opening
+    assert [outcome for outcome in Outcome if outcome not in opening] == []
