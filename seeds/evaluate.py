@@ -21,6 +21,7 @@ Head = Callable[[Tensor], Tensor]  # logits from hidden states
 Forward = Callable[[nn.Module, Tensor, Tensor | None], tuple[Tensor, Head]]  # (model, inputs, mask) -> states, head
 
 BATCH = 64  # examples per forward pass
+FITTED_TOKENS = 8192  # that fit a temperature, at most: with a vocabulary of 50,257 their logits take 1.6 GB
 CONSTANT = 0.99  # share of one predicted class from which a classifier is called constant
 STEEPEST = 1e4  # largest inverse temperature tried, in units of the spread of the logits
 
@@ -82,6 +83,11 @@ def evaluate_classifier(model: nn.Module, forward: Forward, test: Examples, cali
 def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, calibration: Examples | None) -> Evaluation:
     """Scores next-token prediction on the real tokens of each example; the first token is context only.
 
+    Args:
+        calibration: examples that fit the temperature, by all their tokens or by `FITTED_TOKENS` of them, evenly spaced: so
+            many tell it to about a hundredth, and more would take memory without bound. None leaves the calibrated figures
+            equal to the raw ones.
+
     Raises:
         ProtocolError: no mask, an example without a scored token, a scored calibration split, or logits that are not finite.
     """
@@ -92,9 +98,7 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
     beta = 1.0
     if calibration is not None:
         apart(test, calibration)
-        with torch.inference_mode():
-            logits, targets, _ = next_tokens(model, forward, calibration)
-        beta = fit_temperature(finite(logits), targets)
+        beta = fit_temperature(*fitted_tokens(model, forward, calibration))
 
     def nats_of(batch: Examples) -> Tensor:
         logits, targets, rows = next_tokens(model, forward, batch)
@@ -152,10 +156,31 @@ def class_logits(model: nn.Module, forward: Forward, examples: Examples) -> Tens
     return finite(over_batches(examples, logits_of)).double()
 
 
-def next_tokens(model: nn.Module, forward: Forward, batch: Examples) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (tokens, vocabulary), targets (tokens,) and the row that each belongs to: real tokens behind the first."""
+def fitted_tokens(model: nn.Module, forward: Forward, calibration: Examples) -> tuple[Tensor, Tensor]:
+    """Logits (tokens, vocabulary) and targets (tokens,) that fit a temperature; of no other token logits are computed."""
+    assert calibration.mask is not None
+    kept = torch.zeros_like(calibration.mask)
+    places = calibration.mask[:, 1:].nonzero()
+    if len(places) > FITTED_TOKENS:
+        places = places[torch.arange(FITTED_TOKENS) * len(places) // FITTED_TOKENS]
+    kept[places[:, 0], places[:, 1] + 1] = True
+    found = []
+    for rows in torch.arange(len(calibration)).split(BATCH):
+        with torch.inference_mode():
+            found.append(next_tokens(model, forward, calibration[rows], kept[rows])[:2])
+    logits, targets = zip(*found, strict=True)
+    return finite(torch.cat(logits)), torch.cat(targets)
+
+
+def next_tokens(
+    model: nn.Module, forward: Forward, batch: Examples, kept: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (tokens, vocabulary), targets (tokens,) and the row that each belongs to: real tokens behind the first.
+
+    `kept` (examples, tokens) bool says which of them, by default all.
+    """
     assert batch.mask is not None
-    real = batch.mask[:, 1:]
+    real = (batch.mask if kept is None else kept)[:, 1:]
     states, head = forward(model, batch.inputs, batch.mask)
     rows = torch.arange(len(batch))[:, None].expand_as(real)
     return head(states[:, :-1][real]), batch.inputs[:, 1:][real], rows[real]
@@ -168,7 +193,7 @@ def mean_per_row(values: Tensor, rows: Tensor) -> Tensor:
 
 def finite(logits: Tensor) -> Tensor:
     """The outputs of a model as they are; `ProtocolError` if one is NaN or infinite."""
-    if not torch.isfinite(logits).all():
+    if logits.numel() and not all(end.isfinite() for end in logits.aminmax()):  # NaN is both ends; a twentieth of the time
         raise ProtocolError("the model's outputs are not finite: NaN or infinite logits cannot be scored")
     return logits
 
@@ -184,9 +209,23 @@ def balanced(examples: Examples, classes: int) -> Tensor:
 
 
 def apart(test: Examples, calibration: Examples) -> None:
-    """`ProtocolError` if the split that fits is the one that is scored."""
+    """`ProtocolError` if the split that fits is the one that is scored, or has examples of it, by their content."""
     if test.split == calibration.split:
         raise ProtocolError(f"{test.split} is scored and fits the calibration; use another split")
+    if count := shared(test, calibration):
+        raise ProtocolError(f"{count} examples of {test.split} are in {calibration.split}, too, which fits the calibration")
+
+
+def shared(one: Examples, other: Examples) -> int:
+    """How many different examples are in both, whatever their labels; of text, real tokens alone are compared."""
+    return len(_contents(one) & _contents(other))
+
+
+def _contents(examples: Examples) -> set[bytes]:
+    rows = examples.inputs.numpy().reshape(len(examples), -1)
+    if examples.mask is None:
+        return {row.tobytes() for row in rows}
+    return {row[real].tobytes() for row, real in zip(rows, examples.mask.numpy(), strict=True)}
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:

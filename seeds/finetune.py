@@ -23,7 +23,7 @@ from torch.nn import functional
 from seeds.budget import Budget, batches
 from seeds.data import Examples
 from seeds.errors import ProtocolError
-from seeds.evaluate import Forward, mean_per_row, next_tokens, over_batches
+from seeds.evaluate import Forward, mean_per_row, next_tokens, over_batches, shared
 from seeds.task import Kind
 
 CLIP = 1.0  # largest norm of a gradient
@@ -88,9 +88,8 @@ class Lesson:
     test: Examples
 
     def __post_init__(self) -> None:
-        shared = set(_keys(self.labelled)) & set(_keys(self.test))
-        if shared:
-            raise ProtocolError(f"{len(shared)} of the labelled samples are scored examples of {self.test.split}, too")
+        if count := shared(self.labelled, self.test):
+            raise ProtocolError(f"{count} of the labelled samples are scored examples of {self.test.split}, too")
 
 
 def finetune(
@@ -289,9 +288,3 @@ def _labels(examples: Examples) -> Tensor:
     if examples.labels is None:
         raise ProtocolError(f"{examples.split} has no labels")
     return examples.labels
-
-
-def _keys(examples: Examples) -> list[bytes]:
-    """Each example's content."""
-    rows = examples.inputs.flatten(1).numpy()
-    return [row.tobytes() for row in rows]

@@ -42,7 +42,7 @@ MATRIX = torch.tensor([[3.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # a
 VECTORS = {"bias": torch.tensor([0.1, -0.2, 0.3]), "gain": torch.ones(2)}
 SOUND = Exhibit(
     counted=text([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]]),
-    calibration=text([[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]], split="calibration"),
+    calibration=text([[2, 3, 4, 5, 6], [6, 5, 4, 3, 2]], split="calibration"),
     original=above_chance(EXAMPLES),
     classes=2,
     seed=seed_of([[1.0, 0.0, 0.0]]),

@@ -1,6 +1,8 @@
 """The measurement itself: protocol checks, planted models whose score is known, and plain transcriptions."""
 
+import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from torch.nn import functional
 from seeds import evaluate as module
 from seeds.data import Examples
 from seeds.errors import ProtocolError, SubjectUnavailable
-from seeds.evaluate import evaluate_classifier, evaluate_language_model, fit_temperature_and_bias
+from seeds.evaluate import apart, evaluate_classifier, evaluate_language_model, finite, fit_temperature_and_bias
 from seeds.measure import FRESH, ORIGINAL, unigram_nats
 from seeds.quantity import Mean
 from seeds.subject import evaluate, subject
@@ -61,6 +63,50 @@ def test_the_scored_split_may_not_calibrate():
         evaluate_language_model(Table(torch.zeros(5, 5)), look_up, text([[1, 2]]), text([[3, 4]], split="test"))
 
 
+def test_copies_of_scored_examples_may_not_calibrate():
+    """Whatever their split is called, whatever their labels are, and however they are padded."""
+    mine = text([[1, 2, 3], [4, 5, 0], [6, 7, 8]], [[1, 1, 1], [1, 1, 0], [1, 1, 1]])
+    other = text([[4, 5, 9, 9], [1, 2, 3, 9], [1, 2, 4, 9]], [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]], "a copy")
+    with pytest.raises(ProtocolError, match=r"^2 examples of test are in a copy, too, which fits the calibration"):
+        evaluate_language_model(Table(torch.zeros(10, 10)), look_up, mine, other)
+    with pytest.raises(ProtocolError, match=r"^4 examples of test are in a copy, too"):
+        evaluate_classifier(Table(torch.zeros(4, 2)), look_up, labelled([0, 1, 0, 1]), labelled([1, 0, 1, 0], "a copy"))
+    apart(mine, other[2:])
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "digits-0-4", "digits-5-9", "docs-topic", "docs-probe", "docs-finetune", "docs-text"]
+)
+def test_no_task_fits_its_calibration_on_what_it_scores(name):
+    splits = task(name).splits()
+    apart(splits["test"], splits["calibration"])
+
+
+def test_a_long_calibration_text_is_fitted_on_some_of_its_tokens(monkeypatch):
+    """Batch by batch, with logits of no other tokens; they are spread evenly, so that the temperature hardly differs."""
+    rng = np.random.default_rng(0)
+    true = torch.from_numpy(np.log(rng.dirichlet(np.full(8, 0.5), size=8) + 1e-9)).float()
+    drawn = rng.integers(8, size=(300, 21)).tolist()
+    lengths = rng.integers(2, 22, size=300)
+    rows = text(drawn, [[position < length for position in range(21)] for length in lengths], "calibration")
+    asked = []
+
+    def counted(model, inputs, mask):
+        return inputs, lambda ids: asked.append(len(ids)) or model.logits[ids]
+
+    whole, all_targets = module.fitted_tokens(Table(true), counted, rows)
+    assert sum(asked) == len(whole) == len(all_targets) == (lengths - 1).sum()
+    assert len(asked) == 5
+    asked.clear()
+    monkeypatch.setattr(module, "FITTED_TOKENS", 1000)
+    logits, targets = module.fitted_tokens(Table(true), counted, rows)
+    assert sum(asked) == len(logits) == len(targets) == 1000
+    assert max(asked) < 300
+    places = torch.arange(1000) * len(whole) // 1000
+    assert torch.equal(logits, whole[places])
+    assert torch.equal(targets, all_targets[places])
+
+
 def test_the_calibration_split_alone_fits_the_calibrated_figures():
     """As fitted there and applied here; the answers that are scored would give another temperature, and better figures."""
     logits = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
@@ -95,6 +141,27 @@ def test_an_example_without_a_scored_token_is_refused():
 def test_outputs_that_are_not_finite_are_refused():
     with pytest.raises(ProtocolError, match="not finite"):
         evaluate_classifier(Table(torch.full((4, 2), torch.nan)), look_up, labelled([0, 1, 0, 1]), None)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf], ids=str)
+def test_one_logit_that_is_not_finite_is_found(value):
+    """In half the time that a look at each of them takes; it is a twentieth where nothing else runs."""
+    logits = torch.randn(1000, 2048)
+    assert finite(logits) is logits
+    assert len(finite(logits[:0])) == 0
+
+    def least_s(look) -> float:
+        spent_s = []
+        for _ in range(7):
+            start = time.perf_counter()
+            look()
+            spent_s.append(time.perf_counter() - start)
+        return min(spent_s)
+
+    assert least_s(lambda: finite(logits)) < least_s(lambda: torch.isfinite(logits).all()) / 2
+    logits[617, 1234] = value
+    with pytest.raises(ProtocolError, match="not finite"):
+        finite(logits)
 
 
 def test_only_real_tokens_behind_the_first_are_scored():
@@ -141,10 +208,10 @@ def test_a_classifier_scores_what_a_plain_transcription_says():
 
 def test_a_constant_predictor_is_found_out_and_scores_chance():
     found = evaluate_classifier(
-        Table(torch.tensor([[9.0, 0.0, 0.0]]).repeat(30, 1)),
+        Table(torch.tensor([[9.0, 0.0, 0.0]]).repeat(33, 1)),
         look_up,
         labelled([0, 1, 2] * 10),
-        labelled([0, 1, 2], "calibration"),
+        replace(labelled([0, 1, 2], "calibration"), inputs=torch.arange(30, 33)),
     )
     assert found.is_constant
     assert found.correct is not None
@@ -185,8 +252,8 @@ def test_a_misleading_model_is_calibrated_to_a_uniform_guess():
     """Inverse temperatures are never negative: being wrong on purpose is not knowledge."""
     wrong = torch.zeros(4, 4)
     wrong[torch.arange(4), (torch.arange(4) + 1) % 4] = -6.0
-    ids = [[0, 1, 2, 3, 0, 1], [2, 3, 0, 1, 2, 3]]
-    found = evaluate_language_model(Table(wrong), look_up, text(ids), text(ids, split="calibration"))
+    ids, others = [[0, 1, 2, 3, 0, 1], [2, 3, 0, 1, 2, 3]], [[1, 2, 3, 0, 1, 2], [3, 0, 1, 2, 3, 0]]
+    found = evaluate_language_model(Table(wrong), look_up, text(ids), text(others, split="calibration"))
     assert found.inverse_temperature == 0.0
     assert found.calibrated_nats == pytest.approx(np.log(4))
 
