@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -29,6 +30,13 @@ DOCS_PER_CLASS = {"test": 100, "calibration": 50, "probe": 30}
 DOCS_LABELLED = 84  # paragraphs per class: 500 over six classes, rounded up; scikit-learn has some 90
 DIGITS_PER_CLASS = {"test": 45, "calibration": 20, "probe": 30}
 MAX_TOKENS = 64
+
+
+class Drawn(TypedDict):
+    """Arguments of `seeds.quantity.Mean`: (examples,) each."""
+
+    clusters: np.ndarray | None
+    strata: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +68,11 @@ class Examples:
         return Examples(self.inputs[rows], labels, mask, self.split, clusters)
 
     @property
-    def drawn_together(self) -> np.ndarray | None:
-        """The clusters as `seeds.quantity.Mean` takes them."""
-        return None if self.clusters is None else self.clusters.numpy()
+    def drawn(self) -> Drawn:
+        """How they were drawn, as `seeds.quantity.Mean` takes it: so many of each class, if they come in clusters."""
+        if self.clusters is None:
+            return {"clusters": None, "strata": None}
+        return {"clusters": self.clusters.numpy(), "strata": None if self.labels is None else self.labels.numpy()}
 
     def trimmed(self) -> "Examples":
         """Without the columns that are padding in every example."""

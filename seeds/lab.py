@@ -217,11 +217,11 @@ def above_chance(setting: Setting, curves: Curves, look: int) -> Mean:
     """
     test = setting.task.splits()["test"]
     if curves.correct is not None:
-        return Mean(curves.correct[:, look], bounds=(0.0, 1.0), clusters=test.drawn_together) - chance_quality(setting)
+        return Mean(curves.correct[:, look], bounds=(0.0, 1.0), **test.drawn) - chance_quality(setting)
     if diverged := [int(run) for run in np.flatnonzero(~np.isfinite(curves.nats[:, look]).all(1))]:
         raise ProtocolError(f"runs {diverged} of {setting} diverged after {curves.looks[look]} steps: there is no mean of them")
     unigram = token_nats(setting.task.unigram_log_probabilities(), test)
-    return Mean(unigram - curves.nats[:, look], curves.weights, clusters=test.drawn_together)
+    return Mean(unigram - curves.nats[:, look], curves.weights, **test.drawn)
 
 
 def _canonical(cell: Cell) -> Cell:

@@ -14,6 +14,7 @@ from torch import nn
 
 from seeds import store
 from seeds.codecs import parse
+from seeds.data import Drawn
 from seeds.errors import SubjectUnavailable
 from seeds.evaluate import Evaluation, evaluate_language_model, features, token_nats
 from seeds.extract import extract
@@ -140,14 +141,14 @@ class Measure:
         if on.kind == "classification" and view == "raw":
             found = self.evaluations(one, arm, runs, data)
             scores = stack([e.correct for e in found if e.correct is not None])
-            return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm), clusters=_clusters(on)) - 1 / on.classes
+            return Mean(scores, bounds=(0.0, 1.0), random=_is_random(arm), **_drawn(on)) - 1 / on.classes
         return -(self.cross_entropy(one, arm, runs, view, data) - _chance(on))
 
     def cross_entropy(self, one: Subject, arm: str, runs: int, view: str, data: str = "") -> Mean:
         """Nats per example, or per real token."""
         on, found = task(data or one.task_name), self.evaluations(one, arm, runs, data)
         scores = stack([e.nats if view == "raw" else e.calibrated_nats for e in found])
-        return Mean(scores, found[0].weights, random=_is_random(arm), clusters=_clusters(on))
+        return Mean(scores, found[0].weights, random=_is_random(arm), **_drawn(on))
 
     def nats_known(self, one: Subject, data: str = "") -> Quantity:
         """What the original knows, calibrated; from its published cross-entropy if its weights are not at hand."""
@@ -162,7 +163,7 @@ class Measure:
                 found = self._features(one, arm, run if _is_random(arm) else 0)
                 self._probes[one.name, arm, run] = probe_scores(found, one.probe_task.splits(), one.probe_labels, run)
         scores = stack([self._probes[one.name, arm, run] for run in range(runs)])
-        return Mean(scores, bounds=(0.0, 1.0), clusters=_clusters(one.probe_task))
+        return Mean(scores, bounds=(0.0, 1.0), **_drawn(one.probe_task))
 
     def _features(self, one: Subject, arm: str, run: int) -> dict[str, np.ndarray]:
         """Features (examples, features) of the labelled splits; those of the original are kept."""
@@ -226,9 +227,9 @@ def _chance(on: Task) -> float | Mean:
     return on.uniform_nats if on.kind == "classification" else Mean(unigram_nats(on)[None], random=False)
 
 
-def _clusters(on: Task) -> np.ndarray | None:
-    """Which scored examples are drawn together."""
-    return on.splits()["test"].drawn_together
+def _drawn(on: Task) -> Drawn:
+    """How the scored examples were drawn."""
+    return on.splits()["test"].drawn
 
 
 def unigram_nats(on: Task) -> np.ndarray:

@@ -96,6 +96,8 @@ class Mean(Quantity):
         nested: whether each run has examples of its own: then only the runs' means count.
         clusters: (examples,) equal for examples that are drawn together, paragraphs of one file for example, so that only
             their sums are independent; None where each is drawn by itself.
+        strata: (examples,) of clusters, the class of each example: so many of each class were drawn, so that differences
+            between classes are no sampling error. None where nothing is fixed.
     """
 
     scores: np.ndarray
@@ -104,6 +106,7 @@ class Mean(Quantity):
     random: bool = True
     nested: bool = False
     clusters: np.ndarray | None = None
+    strata: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores", np.asarray(self.scores, np.float64))  # uint8 would wrap around
@@ -140,7 +143,7 @@ class Mean(Quantity):
     def interval(self, alpha: float) -> Interval:
         scores = self._linear()
         value = float(scores.mean())
-        parts = [] if self.nested else [self._over_examples(scores.mean(0), alpha)]
+        parts = [] if self.nested else [self._over_examples(self._independent(scores).mean(0), alpha)]
         if self.random and (self.nested or len(scores) > 1):
             parts.append(_t_interval(scores.mean(1), alpha))
         floor = ROUNDING * (1.0 + abs(value))
@@ -149,20 +152,32 @@ class Mean(Quantity):
         return Interval(value, value - low, value + high)
 
     def _linear(self) -> np.ndarray:
-        """Independent columns whose plain mean is the weighted one: (runs, examples), or (runs, clusters).
-
-        By linearisation of the ratio, and the sum of each cluster in place of its examples (Cochran 1977, sections 6 and 9A).
-        """
-        if self.weights is None and self.clusters is None:
+        """Scores whose plain mean is the weighted one, by linearisation of the ratio (Cochran 1977, section 6)."""
+        if self.weights is None:
             return self.scores
-        share = np.ones(self.scores.shape[1]) if self.weights is None else self.weights / self.weights.mean()
+        share = self.weights / self.weights.mean()
         centre = (self.scores * share).mean()
-        apart = share * (self.scores - centre)
-        if self.clusters is not None:
-            _, of = np.unique(self.clusters, return_inverse=True)
-            belongs = np.eye(of.max() + 1)[of]
-            apart = apart @ belongs * (belongs.shape[1] / len(of))
-        return centre + apart
+        return centre + share * (self.scores - centre)
+
+    def _independent(self, scores: np.ndarray) -> np.ndarray:
+        """Columns with the mean and the standard error of the scores that are independent: one for each cluster.
+
+        The sum of what its examples are off the mean of their class (Cochran 1977, section 9A; stratified, section 11),
+        where every class has two clusters at least. Otherwise off the mean of all, which is never too narrow.
+        """
+        if self.clusters is None:
+            return scores
+        names, of = np.unique(self.clusters, return_inverse=True)
+        classes, within = np.unique(np.zeros(len(of)) if self.strata is None else self.strata, return_inverse=True)
+        each = np.array([len(np.unique(of[within == number])) for number in range(len(classes))])  # clusters of each class
+        if each.sum() != len(names) or each.min() < 2:
+            each, within = np.array([len(names)]), np.zeros(len(of), int)
+        off = scores.copy()
+        for number in range(len(each)):
+            off[:, within == number] -= scores[:, within == number].mean()
+        freedom = each / np.maximum(each - 1, 1) * (len(names) - 1) / len(names)
+        sums = (off * np.sqrt(freedom)[within]) @ np.eye(len(names))[of]
+        return scores.mean() + sums * (len(names) / len(of))
 
     def _over_examples(self, per_example: np.ndarray, alpha: float) -> Interval:
         if self.bounds is None:
@@ -333,8 +348,9 @@ def _bounded_interval(unit: np.ndarray, bounds: tuple[float, float], alpha: floa
     spread = float(unit.var(ddof=1)) if len(unit) > 1 else 0.0
     size = float(len(unit))
     if 0.0 < share < 1.0:
-        size = min(share * (1 - share) / (spread / size) if spread else np.inf, answers)
-        if len(unit) == examples:
+        clustered = len(unit) < examples
+        size = min(share * (1 - share) / (spread / size) if spread else np.inf, examples if clustered else answers)
+        if not clustered:
             size = max(size, examples)
         elif len(unit) > 1:  # clusters: fewer degrees of freedom than examples
             size *= (t.ppf(1 - alpha, examples - 1) / t.ppf(1 - alpha, len(unit) - 1)) ** 2

@@ -26,7 +26,13 @@ def measure():
 
 def files(on: str) -> list[int]:
     """The file of each example that is scored."""
-    found = task(on).splits()["test"].drawn_together
+    found = task(on).splits()["test"].drawn["clusters"]
+    assert found is not None
+    return found.tolist()
+
+
+def labels(on: str) -> list[int]:
+    found = task(on).splits()["test"].labels
     assert found is not None
     return found.tolist()
 
@@ -63,7 +69,8 @@ def curves(on: str, language: bool) -> Curves:
 def test_scores_know_the_files_of_their_paragraphs(quantity, on, measure):
     found = quantity(measure)
     assert known(found) == files(on)
-    assert found.interval(0.025).half_width != replace(found, clusters=None).interval(0.025).half_width
+    assert found.strata.tolist() == labels(on)
+    assert found.interval(0.025).half_width != replace(found, clusters=None, strata=None).interval(0.025).half_width
 
 
 def test_the_first_class_alone_has_its_own_files(measure):

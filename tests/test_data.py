@@ -149,13 +149,21 @@ def test_paragraphs_of_one_file_are_drawn_together():
     paragraphs_of = held_out_paragraphs(data.DOCS_PER_CLASS, Shingles.load(data.TRAINING_SHINGLES))
     for split in data.DOCS_PER_CLASS:
         files = [p.file for of_one in paragraphs_of[split] for p in of_one]
-        clusters = data.docs()[split].drawn_together
+        clusters = files_of(data.docs()[split])
         assert len(set(zip(files, clusters, strict=True))) == len(set(files)) == len(set(clusters)) < len(files)
     test = data.docs()["test"]
     some = test[torch.arange(len(test)) % 5 == 0]
-    assert (some.drawn_together == data.docs_text()["test"].drawn_together).all()
-    assert (some.trimmed().drawn_together == test.drawn_together[::5]).all()
-    assert data.digits()["test"].drawn_together is None
+    assert files_of(some) == files_of(some.trimmed()) == files_of(data.docs_text()["test"]) == files_of(test)[::5]
+    assert data.digits()["test"].drawn == {"clusters": None, "strata": None}
+
+
+def files_of(examples: data.Examples) -> list[int]:
+    found = examples.drawn
+    assert found["clusters"] is not None
+    assert examples.labels is not None
+    assert found["strata"] is not None
+    assert found["strata"].tolist() == examples.labels.tolist()
+    return found["clusters"].tolist()
 
 
 def test_the_filter_knows_the_training_text():

@@ -151,6 +151,47 @@ def test_a_mean_over_clusters_covers_the_truth(bounds):
     assert covered[1] / 2000 <= 0.70
 
 
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0)], ids=["cross-entropy", "accuracy"])
+def test_differences_between_classes_are_no_sampling_error(bounds):
+    """Of three classes, 20 in each: 90 % intervals of 1,000 sets cover at least 87.2 %, three standard errors below, and are
+    much narrower than those of clusters alone.
+    """
+    rng = np.random.default_rng(8)
+    covered, width = 0, np.zeros(2)
+    for _ in range(1000):
+        files = np.arange(60).repeat(rng.multinomial(40, np.ones(20) / 20, 3).ravel() + 1)
+        label = files // 20
+        chance = np.array([0.2, 0.8, 0.9])[label] + rng.choice([-0.1, 0.1], 60)[files]
+        scores = (rng.random((1, 180)) < chance).astype(float) if bounds else (chance + 0.1 * rng.standard_normal((1, 180)))
+        mean = Mean(scores, bounds=bounds, random=False, clusters=files, strata=label)
+        found, loose = mean.interval(0.05), replace(mean, strata=None).interval(0.05)
+        covered += found.low <= 1.9 / 3 <= found.high
+        width += [found.half_width, loose.half_width]
+    assert covered / 1000 >= 0.872
+    assert width[0] < 0.7 * width[1]
+
+
+def test_a_constant_answer_is_right_for_one_class_of_three_whatever_the_files():
+    """Its interval is that of as many answers as examples, but for the degrees of freedom; of several runs nothing is left."""
+    label = np.arange(3).repeat(50)
+    scores = np.stack([(label == run % 3).astype(float) for run in range(6)])
+    mean = Mean(scores[:1], bounds=(0.0, 1.0), random=False, clusters=np.arange(150) // 5, strata=label)
+    of_examples = replace(mean, clusters=None, strata=None).interval(0.025)
+    assert mean.interval(0.025).half_width == pytest.approx(of_examples.half_width, rel=0.05)
+    free = replace(mean, scores=scores, bounds=None, random=True).interval(0.025)
+    assert (free.low, free.high) == pytest.approx((1 / 3, 1 / 3), abs=2e-6)
+
+
+def test_a_class_of_one_cluster_or_a_cluster_of_two_classes_makes_no_strata():
+    """Then differences between classes widen the interval, as those between clusters do."""
+    rng = np.random.default_rng(9)
+    scores, of = rng.standard_normal((2, 60)), np.arange(60) // 5
+    plain = Mean(scores, clusters=of)
+    for strata in (np.arange(60) < 5, np.arange(60) % 2, np.zeros(60)):
+        assert replace(plain, strata=strata).interval(0.025) == plain.interval(0.025)
+    assert replace(plain, strata=np.arange(60) < 30).interval(0.025) != plain.interval(0.025)
+
+
 @pytest.mark.parametrize("bounds", [None, (0.0, 1.0)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_clusters_of_one_are_examples(bounds, weighted):

@@ -57,7 +57,7 @@ class Classifier:
         random = draws(codec) or self._redrawn(codec, protocol)
         scores = [self._correct(codec, protocol, run, test) for run in range(self.runs if random else 1)]
         scored = test[slices.first_class(test)] if protocol.one_class else test
-        return Mean(stack(scores), bounds=(0.0, 1.0), random=random, clusters=scored.drawn_together)
+        return Mean(stack(scores), bounds=(0.0, 1.0), random=random, **scored.drawn)
 
     def _correct(self, codec: str, protocol: Protocol, run: int, test: Examples) -> np.ndarray:
         assert test.labels is not None

@@ -95,7 +95,7 @@ class Language:
         kept = counted.any(1)
         weights = counted[kept].sum(1).astype(np.float64)
         scores = [(p * counted)[kept].sum(1) / weights for p in positions]
-        clusters = None if rows.drawn_together is None else rows.drawn_together[kept]
+        clusters = None if rows.clusters is None else rows.clusters.numpy()[kept]
         return Mean(stack(scores), weights, random=random, clusters=clusters)
 
     def positions(self, codec: str, run: int) -> Positions:
