@@ -74,6 +74,7 @@ def extract_command(options: argparse.Namespace) -> int:
     """Writes the seed of a model."""
     from seeds import store
     from seeds.extract import extract
+    from seeds.figures.words import factor
     from seeds.subject import SUBJECTS
 
     output = Path(options.output)
@@ -84,7 +85,7 @@ def extract_command(options: argparse.Namespace) -> int:
         seed = extract(options.source, options.codec)
     size = store.save(seed, output)
     weights = seed.declared_bytes
-    print(f"{output}: {size:,} bytes; the weights have {weights:,}, {weights / size:.4g} times that")
+    print(f"{output}: {size:,} bytes; the weights have {weights:,}, {factor(weights / size)} times that")
     if energies := _energies(seed):
         print(f"captured energy: {_spread(energies)}")
     return 0
@@ -201,13 +202,7 @@ def _write_folder(seed: "Seed", rng_seed: int, like: Path, folder: Path) -> int:
 
 
 def score_command(options: argparse.Namespace) -> int:
-    """Prints a model's quality on a task; without a task, the choices."""
-    if options.task is None:
-        from seeds.task import TASKS
-
-        print("error: name a --task: a .jsonl file, or one of these", file=sys.stderr)
-        _table(("name", "kind", "question"), [(t.name, t.kind, t.says) for t in TASKS.values()], sys.stderr)
-        return 2
+    """Prints a model's quality on a task."""
     is_file = options.task.endswith(".jsonl")
     if is_file and options.split != "test":
         options.refuse(f"--split {options.split} is for named tasks; a .jsonl file is one split")
@@ -310,7 +305,7 @@ def _spread(energies: list[float]) -> str:
     return f"{mean:.4f} of each matrix on average, {min(energies):.4f} to {max(energies):.4f}, {len(energies)} matrices"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], file=None) -> None:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=file)
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -59,8 +59,13 @@ def test_extract_prints_size_ratio_and_captured_energy(seeds, classifier, tmp_pa
     size = (tmp_path / "seed").stat().st_size
     weights = 4 * sum(tensor.numel() for tensor in read(classifier / "model.safetensors").values())
     assert status == 0
-    assert f"{size:,} bytes; the weights have {weights:,}, {weights / size:.4g} times that" in out
+    assert f"{size:,} bytes; the weights have {weights:,}, {weights / size:.3g} times that" in out
     assert "captured energy: 0." in out
+
+
+def test_extract_writes_a_large_ratio_without_an_exponent(seeds, tmp_path):
+    out = seeds("extract", "gpt2", "--codec", "moments", "-o", tmp_path / "seed")[1]
+    assert re.search(r", \d\d,\d{3} times that$", out, re.MULTILINE), out
 
 
 @pytest.mark.parametrize("what", ["file", "index", "subject", "published"])
@@ -254,7 +259,7 @@ def test_wrong_usage_exits_with_2(seeds, arguments):
 def test_nobody_is_told_to_install_a_strangers_package():
     """The project is on no index, so whatever is called `seeds` there is another's."""
     root = Path(__file__).parent.parent
-    texts = [root / "README.md", *root.glob("docs/*.md")]
+    texts = [root / "README.md", *root.glob("docs/*.md"), *root.glob("seeds/**/*.py")]
     assert [path.name for path in texts if re.search(r"pip install (-\S+ )*['\"]?seeds\b", path.read_text())] == []
 
 

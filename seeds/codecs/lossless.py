@@ -101,5 +101,6 @@ def _zstandard() -> ModuleType:
     try:
         import zstandard
     except ImportError:
-        raise SeedError("codec zstd needs the package zstandard, which is not installed: pip install seeds[zstd]") from None
+        told = "codec zstd needs the package zstandard, which is not installed: pip install -e '.[zstd]' in a clone"
+        raise SeedError(told) from None
     return zstandard
