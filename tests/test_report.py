@@ -209,12 +209,12 @@ def test_a_line_that_rests_on_rows_without_stored_runs_says_so(stored, gone, res
 
 
 def test_what_is_left_of_rounding_is_shown_as_zero_and_stored_as_it_is():
-    row = finding(CLAIM.rows[0], nats=-4e-15)
-    row = replace(row, value=-3.02593e-17, low=-0.03, high=5e-13, assay=[1e-13, 0.0])
+    row = finding(CLAIM.rows[0], nats=-4e-16)
+    row = replace(row, value=-3.02593e-17, low=-0.03, high=5e-16, assay=[1e-16, 0.0])
     assert row.figure == "0 [-0.03, 0]"
     assert f"| {row.row} | **HOLDS** | 0 [-0.03, 0] | 0 | 1 | nats 0 |" in page([row], CLAIMS)
     assert replace(row, value=2e-12).figure == "2e-12 [-0.03, 0]"
-    assert (row.value, row.notes) == (-3.02593e-17, {"nats": -4e-15})
+    assert (row.value, row.notes) == (-3.02593e-17, {"nats": -4e-16})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from seeds.quantity import Quantity, Raw
 from seeds.verdict import Verdict
 
 DIGITS = 6  # of a stored figure
-NOTHING = 1e-12  # what is smaller in size is shown as zero, and stored as it is
+NOTHING = 1e-15  # what is smaller in size is shown as zero, and stored as it is
 RAW_DIGITS = 9  # of a run: figures are differences and ratios of them
 
 

@@ -19,7 +19,7 @@ UNITS = ("bytes", "kB", "MB", "GB")
 
 
 def text(value: float, decimals: int | None = None) -> str:
-    """A number with so many decimals; without, with three significant digits or all of its whole part. Below 1e-12 it is 0."""
+    """A number with so many decimals; without, with three significant digits or all of its whole part. Below 1e-15 it is 0."""
     if not math.isfinite(value):
         return "−∞" if value < 0 else "∞"
     value = 0.0 if abs(value) < NOTHING else value
