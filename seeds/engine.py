@@ -12,7 +12,7 @@ import ast
 import atexit
 import hashlib
 import inspect
-import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from seeds import budget, evaluate, finetune
+from seeds import budget, data, evaluate, finetune
 from seeds.codecs import REGISTRY, Codec, register
 from seeds.errors import StoreError, SubjectUnavailable
 from seeds.file import write_whole
@@ -180,7 +181,8 @@ def _content(held: Mapping[str, np.ndarray]) -> str:
 
 def fingerprint(ready: Prepared) -> str:
     """SHA-256 of everything that the scores depend on."""
-    code = [_code(name) for name in (budget.__name__, evaluate.__name__, finetune.__name__, *ready.modules)]
+    roots = (budget.__name__, data.__name__, evaluate.__name__, finetune.__name__, *ready.modules)
+    code = [_code(name) for name in _reachable(roots)]
     digest = hashlib.sha256(f"{code} {_versions()} {ready.plan} {ready.kind} {ready.together}".encode())
     for model in ready.models:
         for name, tensor in model.state_dict().items():
@@ -193,6 +195,22 @@ def fingerprint(ready: Prepared) -> str:
             for tensor in (part.inputs, part.labels, part.mask):
                 digest.update(b"none" if tensor is None else tensor.numpy().tobytes())
     return digest.hexdigest()
+
+
+@cache
+def _reachable(roots: tuple[str, ...]) -> tuple[str, ...]:
+    """These modules, those of this project that they name or have functions and classes of, and so on; sorted."""
+    found: set[str] = set()
+    left = list(roots)
+    while left:
+        if (name := left.pop()) in found:
+            continue
+        found.add(name)
+        for value in vars(sys.modules[name]).values():
+            there = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(there, str) and there.startswith("seeds."):
+                left.append(there)
+    return tuple(sorted(found))
 
 
 @cache
@@ -210,4 +228,4 @@ def _versions() -> tuple[str, ...]:
     """Versions and CPU level that figures depend on."""
     import torch
 
-    return (*map(version, ("torch", "transformers", "numpy")), torch.backends.cpu.get_cpu_capability(), os.uname().machine)
+    return (*map(version, ("torch", "transformers", "numpy")), torch.backends.cpu.get_cpu_capability(), platform.machine())

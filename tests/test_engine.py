@@ -159,6 +159,13 @@ def test_a_fingerprint_tells_changes(change):
     assert fingerprint(change(ready)) != fingerprint(ready) == fingerprint(prepare(ONE))
 
 
+def test_a_fingerprint_needs_nothing_that_only_some_systems_tell(monkeypatch):
+    mine = fingerprint(prepare(ONE))
+    monkeypatch.delattr(os, "uname")
+    module._versions.cache_clear()
+    assert fingerprint(prepare(ONE)) == mine
+
+
 def test_a_fingerprint_tells_the_smallest_change_of_a_weight_or_a_label():
     ready, moved, relabelled = prepare(ONE), prepare(ONE), prepare(ONE)
     with torch.no_grad():
@@ -179,6 +186,27 @@ def test_a_fingerprint_covers_the_code_of_the_network_and_of_the_head(monkeypatc
     fingerprint(prepare(ONE))
     fingerprint(prepare(TRIALS[-1]))
     assert {*SOURCES, "seeds.library.digits_mlp_04", "seeds.transfer"} <= set(seen)
+
+
+@pytest.mark.parametrize(
+    "name", ["seeds.library.digits_recipe", "seeds.library.digits_mlp", "seeds.data", "seeds.draw"], ids=lambda n: n[6:]
+)
+def test_a_fingerprint_covers_the_code_that_the_code_of_the_network_calls(name, monkeypatch):
+    """The body's forward pass and layers, that the subject's own module only names; the data; the order of the batches."""
+    ready, source = prepare(TRIALS[-1]), module.inspect.getsource
+    mine = fingerprint(ready)
+    monkeypatch.setattr(module, "_code", module._code.__wrapped__)
+    assert fingerprint(ready) == mine
+    more = "\nmore = 1\n"
+    monkeypatch.setattr(module.inspect, "getsource", lambda one: source(one) + (more if one.__name__ == name else ""))
+    assert fingerprint(ready) != mine
+
+
+def test_a_fingerprint_is_of_no_code_that_a_trial_does_not_run():
+    roots = ("seeds.budget", "seeds.finetune", *prepare(TRIALS[-1]).modules)
+    found = module._reachable(roots)
+    assert found == tuple(sorted(found)) == module._reachable(roots[::-1])
+    assert not [name for name in found if name.startswith(("seeds.codecs", "seeds.report", "seeds.lab", "seeds.verdict"))]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Where and when rows were measured: a session says what is checked out, and what a report itself changes is no change."""
 
+import os
 import subprocess
 from importlib.metadata import version
 
@@ -63,6 +64,14 @@ def test_threads_are_those_of_openmp_or_the_cores(told, threads, tmp_path, monke
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     found = session.current(tmp_path, 1)
     assert found.threads == (threads or found.cores)
+
+
+def test_cores_are_counted_where_no_system_call_tells_which_are_ours(tmp_path, monkeypatch):
+    """As on macOS."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    found = session.current(tmp_path, 1)
+    assert found.cores == found.threads >= 1
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):

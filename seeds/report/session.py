@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from joblib import cpu_count
+
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "scikit-learn", "statsmodels")
 # Arguments of `git status`. What a report writes is no change of what is measured.
 TRACKED = ("--untracked-files=no", "--", ".", ":(exclude)reports", ":(exclude)README.md")
@@ -50,7 +52,7 @@ def current(root: Path, processes: int) -> Session:
         datetime.now(UTC).isoformat(timespec="milliseconds"),
         _git(root, "rev-parse", "HEAD") if is_checkout else None,
         None if None in changes else any(changes),
-        platform.python_version(), platform.system(), platform.machine(), len(os.sched_getaffinity(0)), _threads(),
+        platform.python_version(), platform.system(), platform.machine(), cpu_count(), _threads(),
         processes, {name: version(name) for name in PACKAGES},
     )  # fmt: skip
 
@@ -58,7 +60,7 @@ def current(root: Path, processes: int) -> Session:
 def _threads() -> int:
     """Of OpenMP: the first of its numbers, if it has several, and as many as there are cores if it has none."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) else len(os.sched_getaffinity(0))
+    return int(first) if first.isdecimal() and int(first) else cpu_count()
 
 
 def _git(root: Path, *arguments: str) -> str | None:
