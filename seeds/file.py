@@ -9,7 +9,8 @@ This module knows nothing of what it writes.
 
 import fcntl
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,7 +49,6 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview], on_disk: bool
             for piece in pieces:
                 written += file.write(piece)
                 del piece  # before the next one is made: a tensor may be as large as memory allows
-            scratch.chmod(0o644)
             file.flush()
             if on_disk:
                 os.fsync(handle)  # a quota, or a disk behind a network, may tell only now that it is full
@@ -63,14 +63,30 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview], on_disk: bool
 
 
 def _scratch(path: Path) -> tuple[int, Path]:
-    """A new file beside `path`, open and locked for as long as it is open."""
+    """A new file beside `path`, open and locked for as long as it is open; it may be read by whom `path` may be."""
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=SCRATCH)
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}{SCRATCH}")
+        rights = _rights(path)
+        try:
+            handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if rights is None else 0o600)
+        except FileExistsError:
+            continue
+        if rights is not None:
+            os.fchmod(handle, rights)  # not by its name, which another may have removed
         with suppress(OSError):  # a file system without locks: then nobody can lock it to remove it, either
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if Path(name).exists():
-            return handle, Path(name)
+        if scratch.exists():
+            return handle, scratch
         os.close(handle)  # removed as left over, between the two lines above
+
+
+def _rights(path: Path) -> int | None:
+    """Of the file that will be replaced; None where there is none, and the process's umask decides."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return None
+    return stat.S_IMODE(mode) if stat.S_ISREG(mode) else None
 
 
 def _remove_left(path: Path) -> None:

@@ -97,12 +97,55 @@ def test_memory_is_what_the_system_says(tmp_path, monkeypatch):
     """And all of the machine's where it says nothing; small needs are not asked about."""
     (tmp_path / "meminfo").write_text("MemTotal:  16 kB\nMemAvailable:    7 kB\n")
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "none")
     assert memory.available_bytes() == 7 * 1024
     memory.require(memory.ASKED_BYTES, "it")
     with pytest.raises(SeedError, match=r"it needs 67,108,865 bytes of memory; 7,168 can be had"):
         memory.require(memory.ASKED_BYTES + 1, "it")
     (tmp_path / "meminfo").unlink()
     assert memory.available_bytes() > 1 << 26
+
+
+def test_memory_is_no_more_than_the_process_may_have(tmp_path, monkeypatch):
+    """By `ulimit -v`, less what it has mapped; all of it where the system does not say how much that is."""
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "none")
+    (tmp_path / "statm").write_text("3 2 1 0 0 0 0\n")
+    monkeypatch.setattr(memory, "STATM", tmp_path / "statm")
+    limit = 100_000
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda which: (limit, memory.resource.RLIM_INFINITY))
+    assert memory.available_bytes() == limit - 3 * os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "statm").write_text("1000 2 1 0 0 0 0\n")
+    assert memory.available_bytes() == 0
+    (tmp_path / "statm").unlink()
+    assert memory.available_bytes() == limit
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_memory_is_no_more_than_the_container_may_have(version, tmp_path, monkeypatch):
+    """By the group that the process is in and by those around it, whichever leaves least; "max" is no limit."""
+    top, line, names = {
+        1: ("groups/memory", "5:cpu:/other\n4:rdma,memory:/a/b\n", ("memory.limit_in_bytes", "memory.usage_in_bytes")),
+        2: ("groups", "0::/a/b\n", ("memory.max", "memory.current")),
+    }[version]
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "group")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+    (tmp_path / top / "a" / "b").mkdir(parents=True)
+    free = memory._machine_bytes()
+
+    def limited(folder: str, *told: str) -> None:
+        for name, text in zip(names, told, strict=True):
+            (tmp_path / top / folder / name).write_text(f"{text}\n")
+
+    (tmp_path / "group").write_text(line)
+    assert memory.available_bytes() > free / 2
+    limited("a/b", "max", "700")
+    assert memory.available_bytes() > free / 2
+    limited("a/b", "5000", "700")
+    assert memory.available_bytes() == 4300
+    limited("a", "6000", "5000")
+    assert memory.available_bytes() == 1000
+    limited("", "200", "300")
+    assert memory.available_bytes() == 0
 
 
 # -- parts that would make more than their tensor -------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The moments are all there are between two operations on files; `python -m tests.
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from tests.pages import FIGURE
 from tests.writers import CLAIM, CLAIMS, SESSION, WRITERS, Writer, contents, finding, finished, unfinished
 
 ROOT = Path(__file__).parents[1]
-LEAST_OPERATIONS = 5  # of one file: it is made, gets two halves, its rights, and its name
+LEAST_OPERATIONS = 4  # of one file: it is made, gets two halves, and its name
 ROWS = 8  # that each of two processes adds to one file
 HELD_S = 0.25  # many times what a writer takes
 
@@ -222,6 +223,28 @@ def test_a_file_that_is_taken_for_left_over_before_it_is_locked_is_made_again(fo
     write_whole(folder / "file", b"content")
     assert taken
     assert contents(folder) == {"file": b"content"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002], ids=oct)
+def test_a_new_file_has_the_rights_of_the_umask_and_a_replaced_one_keeps_its_own(umask, folder):
+    """Of what may not be read, no unfinished copy may be, either."""
+    new, secret = folder / "new", folder / "secret"
+    secret.write_bytes(b"mine")
+    secret.chmod(0o600)
+    seen = []
+
+    def pieces():
+        seen.extend(stat.S_IMODE(one.stat().st_mode) for one in folder.glob(".secret*"))
+        yield b"content"
+
+    before = os.umask(umask)
+    try:
+        write_pieces(secret, pieces())
+        write_whole(new, b"content")
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (secret, new)] == [0o600, 0o666 & ~umask]
 
 
 def test_only_unfinished_files_of_that_name_are_removed(folder):
