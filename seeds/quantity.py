@@ -349,7 +349,8 @@ def _bounded_interval(unit: np.ndarray, bounds: tuple[float, float], alpha: floa
     size = float(len(unit))
     if 0.0 < share < 1.0:
         clustered = len(unit) < examples
-        size = min(share * (1 - share) / (spread / size) if spread else np.inf, examples if clustered else answers)
+        alike = examples if clustered else answers  # where columns do not differ
+        size = min(share * (1 - share) / (spread / size) if spread else alike, answers)
         if not clustered:
             size = max(size, examples)
         elif len(unit) > 1:  # clusters: fewer degrees of freedom than examples
