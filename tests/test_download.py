@@ -229,7 +229,16 @@ def test_a_part_of_another_file_is_begun_again(served, path, name, content):
 
 def test_a_part_that_is_whole_already_is_no_obstacle(served, path):
     part(path).write_bytes(CONTENT)
-    assert download(served.direct_url + "file", path).sha256 == sha256(CONTENT)
+    got = download(served.direct_url + "file", path)
+    assert (got.sha256, got.received_bytes, got.resumed) == (sha256(CONTENT), 0, 0)
+    assert path.read_bytes() == CONTENT
+    assert left(path) == ["file"]
+
+
+def test_a_whole_part_of_another_file_is_begun_again(served, path):
+    part(path).write_bytes(CONTENT)
+    got = download(served.direct_url + "file.gz", path)
+    assert (got.sha256, got.received_bytes) == (sha256(OTHER), len(OTHER))
 
 
 def test_a_file_that_changes_on_the_way_is_begun_again(folder, path, workers, tmp_path):

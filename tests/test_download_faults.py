@@ -165,6 +165,19 @@ def test_parts_that_a_checksum_identifies_are_joined(path, stated):
     assert (got.resumed, path.read_bytes()) == (1, CONTENT)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_a_whole_part_is_taken_for_the_file_where_a_checksum_tells(path, known):
+    """What a refusal says is no content, and without a checksum as many bytes may be those of another file."""
+    path.with_name("file.part").write_bytes(CONTENT)
+    refusal = Answer(416, b"there is no more", {"Content-Range": f"bytes */{len(CONTENT)}"})
+    whole = Answer(200, CONTENT, {"Content-Length": len(CONTENT)})
+    with answering(refusal, whole) as (url, asked):
+        got = download(url, path, hashlib.sha256(CONTENT).hexdigest() if known else None)
+    assert path.read_bytes() == CONTENT
+    assert asked == ["bytes=1000-"] + [None] * (not known)
+    assert got.received_bytes == (0 if known else 1000)
+
+
 def test_content_that_is_not_what_its_checksum_says_is_named(path):
     lie = Answer(200, CONTENT, {"Content-Length": len(CONTENT), "Repr-Digest": digest(b"other")})
     said = f"has the SHA-256 {hashlib.sha256(CONTENT).hexdigest()}; allowed: {hashlib.sha256(b'other').hexdigest()}"

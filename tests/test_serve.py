@@ -214,6 +214,17 @@ def test_a_server_ends_with_the_block_that_started_it(tmp_path):
     assert running.process.poll() == -signal.SIGKILL
 
 
+def test_a_server_that_has_died_is_named_and_its_block_ends_well(tmp_path):
+    """Asked again, too; what was asked of it is still in the pipe when the block ends."""
+    with serving(tmp_path, [Link(1e6)]) as running:
+        assert running.passed() == ((0, 0),)
+        running.process.kill()
+        running.process.wait()
+        for _ in range(2):
+            with pytest.raises(ServeError, match=r"^the server ended with status -9$"):
+                running.passed()
+
+
 def test_a_server_ends_with_the_process_that_started_it(tmp_path):
     """Killed, it could not end its child: the child finds its standard input closed."""
     code = f"""

@@ -227,7 +227,7 @@ class _Transfer:
         return asked
 
     def _announced(self, answer: "httpx.Response") -> bool:
-        """Reads the head; False where its bytes do not go on from those that are there, which are then forgotten."""
+        """Reads the head; False where no bytes go on from those that are there: these are all, or are then forgotten."""
         held = self.part.size_bytes
         if answer.status_code not in ((200, 206, 416) if held else (200,)):
             raise BadAnswer(f"{self.url} answers {answer.status_code} {answer.reason_phrase}; allowed: 200, and 206 to go on")
@@ -245,7 +245,7 @@ class _Transfer:
         self.stated, self.tag, self.size_bytes = head.sha256, head.tag, head.size_bytes
         self.part.require(head.size_bytes - self.part.size_bytes)
         self.bar.total, self.bar.n = head.size_bytes, self.part.size_bytes
-        return True
+        return answer.status_code != 416  # all of it is there: only its checksum is to be looked at
 
     def _same(self, head: "_Head") -> bool:
         """Whether a part is of the file whose first bytes are there. Where no ETag tells, a checksum has to be able to."""
@@ -256,7 +256,7 @@ class _Transfer:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What the head of an answer says of the whole file, and the byte at which its body starts."""
+    """What the head of an answer says of the whole file, and the byte at which its body starts: the end, if it has no more."""
 
     start: int
     size_bytes: int | None
@@ -267,8 +267,8 @@ class _Head:
     def of(cls, answer: "httpx.Response") -> "_Head":
         headers = answer.headers
         start, size = "0", headers.get("Content-Length", "")
-        if part := re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", "")):
-            start, size = part.groups()
+        if part := re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", headers.get("Content-Range", "")):
+            start, size = part[1] or part[2], part[2]
         tag = headers.get("ETag", "")
         digest = re.search(r"sha-256=:([A-Za-z0-9+/]{43}=):", headers.get("Repr-Digest", ""))
         return cls(

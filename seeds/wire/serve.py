@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,11 +50,20 @@ class Serving:
     direct_url: str
 
     def passed(self) -> tuple[Passed, ...]:
-        """What each link has carried until now."""
+        """What each link has carried until now.
+
+        Raises:
+            ServeError: the server has ended; the message holds its status.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(file=self.process.stdin, flush=True)
-        return tuple(Passed(*counts) for counts in json.loads(self.process.stdout.readline()))
+        told = ""
+        with suppress(BrokenPipeError):
+            print(file=self.process.stdin, flush=True)
+            told = self.process.stdout.readline()
+        if not told:
+            raise ServeError(f"the server ended with status {self.process.wait()}")
+        return tuple(Passed(*counts) for counts in json.loads(told))
 
 
 @contextmanager
@@ -83,7 +92,7 @@ def serving(
         pipe = subprocess.PIPE
         child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=errors, text=True)
         stack.enter_context(child)
-        stack.callback(child.kill)
+        stack.callback(_end, child)
         try:
             *urls, direct_url = _addresses(child, len(links) + 1, start_s)
         except ServeError as error:
@@ -91,6 +100,13 @@ def serving(
             said = errors.read().strip().splitlines()[-1:] or ["nothing"]
             raise ServeError(f"{folder} is not served: {error}; it said: {said[0]}") from None
         yield Serving(child, tuple(urls), direct_url)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    assert child.stdin
+    child.kill()
+    with suppress(BrokenPipeError):  # a question that a dead server has not read
+        child.stdin.close()
 
 
 def _addresses(child: subprocess.Popen[str], count: int, start_s: float) -> list[str]:
