@@ -13,7 +13,7 @@ from torch.nn import functional
 from seeds import evaluate as module
 from seeds.data import Examples
 from seeds.errors import ProtocolError, SubjectUnavailable
-from seeds.evaluate import apart, evaluate_classifier, evaluate_language_model, finite, fit_temperature_and_bias
+from seeds.evaluate import apart, evaluate_classifier, evaluate_language_model, finite, fit_temperature_and_bias, shared
 from seeds.measure import FRESH, ORIGINAL, unigram_nats
 from seeds.quantity import Mean
 from seeds.subject import evaluate, subject
@@ -79,7 +79,14 @@ def test_copies_of_scored_examples_may_not_calibrate():
 )
 def test_no_task_fits_its_calibration_on_what_it_scores(name):
     splits = task(name).splits()
-    apart(splits["test"], splits["calibration"])
+    assert splits["test"].split != splits["calibration"].split
+    assert shared(splits["test"], splits["calibration"]) == 0
+
+
+def test_rows_without_text_are_alike_and_leak_nothing():
+    one, other = (text([[0, 1, 2], [0, 0, 0], row], [[1, 1, 1], [0, 0, 0], [1, 1, 0]], "a") for row in ([0, 3, 0], [0, 4, 0]))
+    assert shared(one, other) == 1
+    assert shared(one[slice(1, None)], other[slice(1, None)]) == 0
 
 
 def test_a_long_calibration_text_is_fitted_on_some_of_its_tokens(monkeypatch):
