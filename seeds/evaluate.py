@@ -217,7 +217,10 @@ def apart(test: Examples, calibration: Examples) -> None:
 
 
 def shared(one: Examples, other: Examples) -> int:
-    """How many different examples are in both, whatever their labels; of text, real tokens alone are compared."""
+    """How many different examples are in both, whatever their labels; of text, real tokens alone are compared.
+
+    Rows without text are all alike, and leak nothing.
+    """
     return len(_contents(one) & _contents(other))
 
 
@@ -225,7 +228,7 @@ def _contents(examples: Examples) -> set[bytes]:
     rows = examples.inputs.numpy().reshape(len(examples), -1)
     if examples.mask is None:
         return {row.tobytes() for row in rows}
-    return {row[real].tobytes() for row, real in zip(rows, examples.mask.numpy(), strict=True)}
+    return {row[real].tobytes() for row, real in zip(rows, examples.mask.numpy(), strict=True) if real.any()}
 
 
 def fit_temperature(logits: Tensor, targets: Tensor) -> float:

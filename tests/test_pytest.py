@@ -211,14 +211,14 @@ def test_whatever_has_a_row_is_not_refused(pytestconfig):
     for name, claim in config.stash[conftest.KNOWN].items():
         for row in claim.rows:
             config.option.claim, config.option.subject, config.option.codec = [name], [row.subject], [row.codec]
-            conftest._check_rows(config)
+            assert conftest._check_rows(config) is None, row.id
     for named in (
         {"claim": ["zeroshot-perplexity"], "subject": ["gpt2"], "codec": ["pca:9"]},
         {"claim": ["zeroshot-perplexity"], "subject": ["digits-mlp", "gpt2"]},
         {"claim": ["zeroshot-structure", "zeroshot-accuracy"], "codec": ["pca:9"]},
         {"subject": ["digits-mlp-1"], "short": True},  # which has controls
     ):
-        conftest._check_rows(asking(conftest, **named))
+        assert conftest._check_rows(asking(conftest, **named)) is None, named
 
 
 def test_a_file_without_rows_of_a_claim_collects_nothing():
