@@ -246,12 +246,14 @@ def measure(tmp_path_factory, pytestconfig):
 @pytest.fixture(scope="session")
 def fresh_lab(pytestconfig):
     """Fine-tuned arms, every trial computed once per process; with --full each finished one is kept under .cache/finetune."""
+    from joblib import cpu_count
+
     from seeds.engine import Engine
     from seeds.lab import Lab
     from seeds.rates import Rates
 
     option = pytestconfig.option
-    jobs = option.jobs or (1 if hasattr(pytestconfig, "workerinput") else len(os.sched_getaffinity(0)))
+    jobs = option.jobs or (1 if hasattr(pytestconfig, "workerinput") else cpu_count())
     engine = Engine(jobs, option.engine, ROOT / ".cache" / "finetune" if option.full else None)
     return Lab(Rates.load(RATES), engine, whole=option.full)
 
