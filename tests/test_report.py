@@ -217,6 +217,16 @@ def test_what_is_left_of_rounding_is_shown_as_zero_and_stored_as_it_is():
     assert (row.value, row.notes) == (-3.02593e-17, {"nats": -4e-16})
 
 
+@pytest.mark.parametrize(("times", "says"), [((2.1, 2.2), "2"), ((2.1, 9.4), "2 to 9")])
+def test_sizes_that_round_to_the_same_are_one(times, says):
+    claim = CLAIMS["zeroshot-structure"]
+    rows = [
+        finding(replace(row, claim=claim.name), Outcome.REFUTED, times_smaller=one)
+        for row, one in zip(claim.rows, times, strict=False)
+    ]
+    assert f"are of seeds {says} times smaller than the weights;" in readme.block(rows, CLAIMS)
+
+
 @pytest.mark.parametrize(
     "text",
     ["none", readme.START, readme.END + readme.START, f"{readme.START}{readme.END}{readme.START}{readme.END}"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seeds.claims import SOUND, Claim
 from seeds.errors import StoreError
+from seeds.figures.words import span
 from seeds.file import write_whole
 from seeds.report import answer, backing
 from seeds.report.claims_file import digest
@@ -70,4 +71,4 @@ def _remarks(by_claim: Mapping[str, Sequence[Finding]]) -> list[str]:
 def _smaller(rows: Iterable[Finding]) -> str:
     """How many times smaller, from the least to the most; empty without rows that tell."""
     times = [float(f.notes["times_smaller"]) for f in rows if "times_smaller" in f.notes]
-    return f"{min(times):.0f} to {max(times):.0f}" if times else ""
+    return span(times) if times else ""
