@@ -72,7 +72,8 @@ def _scratch(path: Path) -> tuple[int, Path]:
         except FileExistsError:
             continue
         if rights is not None:
-            os.fchmod(handle, rights)  # not by its name, which another may have removed
+            with suppress(OSError):  # a file system without rights; where they cannot be given, nobody else may read it
+                os.fchmod(handle, rights)  # not by its name, which another may have removed
         with suppress(OSError):  # a file system without locks: then nobody can lock it to remove it, either
             fcntl.flock(handle, fcntl.LOCK_EX)
         if scratch.exists():

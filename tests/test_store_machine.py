@@ -86,7 +86,7 @@ class Folder(RuleBasedStateMachine):
         self.whole[name] = store.to_bytes(seed)
         self.damaged.pop(name, None)
 
-    @rule(seed=seeds, name=names, step=st.sampled_from(("chmod", "replace")))
+    @rule(seed=seeds, name=names, step=st.sampled_from(("open", "replace")))
     def fails_to_save(self, seed, name, step) -> None:
         """As on a disk that is full at the last moment: whatever was there before still is, under every name."""
         with pytest.MonkeyPatch.context() as patch:
