@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 RESAMPLES = 2000
 BOOTSTRAP_SEED = 0  # of the resampling alone

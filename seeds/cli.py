@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from seeds.errors import StoreError, SubjectUnavailable
 
 if TYPE_CHECKING:
+    from seeds.data import Examples
     from seeds.evaluate import Evaluation
     from seeds.quantity import Mean
     from seeds.seed import Entry, Seed
@@ -233,44 +234,48 @@ def score_command(options: argparse.Namespace) -> int:
 
 
 def _score_rows(on: "Task", split: str, found: "Evaluation") -> Iterator[tuple[str, str]]:
+    scored = on.splits()[split]
     yield "task", f"{on.name} ({split}): {on.says}"
     if found.correct is None:
         unit = "nats per token"
         yield "examples", f"{len(found.nats):,} with {int(found.weights.sum()):,} scored tokens"
-        yield "quality (cross-entropy)", f"{_nats(found.nats, found)} {unit}; lower is better"
-        yield "chance", f"{on.uniform_nats:.4f} (uniform)" + _unigram(on, split, found)
+        yield "quality (cross-entropy)", f"{_nats(found.nats, found, scored)} {unit}; lower is better"
+        yield "chance", f"{on.uniform_nats:.4f} (uniform)" + _unigram(on, scored, found)
     else:
         unit = "nats"
         yield "examples", f"{len(found.nats):,}, {len(found.nats) // on.classes:,} of each of {on.classes} classes"
-        yield "quality (accuracy)", _accuracy(found.correct) + ("; nearly always the same class" if found.is_constant else "")
+        yield (
+            "quality (accuracy)",
+            _accuracy(found.correct, scored) + ("; nearly always the same class" if found.is_constant else ""),
+        )
         yield "chance", f"{1 / on.classes:.4f}"
         yield "AUC", f"{found.auc:.4f}"
-        yield "cross-entropy", f"{_nats(found.nats, found)} {unit}; uniform {on.uniform_nats:.4f}"
+        yield "cross-entropy", f"{_nats(found.nats, found, scored)} {unit}; uniform {on.uniform_nats:.4f}"
     if "calibration" in on.splits():
         if found.calibrated_correct is not None:
-            yield "calibrated accuracy", _accuracy(found.calibrated_correct)
-        told = _nats(found.calibrated_nats, found)
+            yield "calibrated accuracy", _accuracy(found.calibrated_correct, scored)
+        told = _nats(found.calibrated_nats, found, scored)
         yield "calibrated cross-entropy", f"{told} {unit}; inverse temperature {found.inverse_temperature:.4g}"
 
 
-def _unigram(on: "Task", split: str, found: "Evaluation") -> str:
+def _unigram(on: "Task", scored: "Examples", found: "Evaluation") -> str:
     from seeds.evaluate import token_nats
 
     if on.unigram is None:
         return ""
-    return f", {_nats(token_nats(on.unigram_log_probabilities(), on.splits()[split]), found)} (unigram)"
+    return f", {_nats(token_nats(on.unigram_log_probabilities(), scored), found, scored)} (unigram)"
 
 
-def _accuracy(correct) -> str:
+def _accuracy(correct, scored: "Examples") -> str:
     from seeds.quantity import Mean
 
-    return _interval(Mean(correct[None], bounds=(0.0, 1.0), random=False))
+    return _interval(Mean(correct[None], bounds=(0.0, 1.0), random=False, **scored.drawn))
 
 
-def _nats(nats, found: "Evaluation") -> str:
+def _nats(nats, found: "Evaluation", scored: "Examples") -> str:
     from seeds.quantity import Mean
 
-    return _interval(Mean(nats[None], found.weights, random=False))
+    return _interval(Mean(nats[None], found.weights, random=False, **scored.drawn))
 
 
 def _interval(mean: "Mean") -> str:

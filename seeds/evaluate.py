@@ -84,9 +84,8 @@ def evaluate_language_model(model: nn.Module, forward: Forward, test: Examples, 
     """Scores next-token prediction on the real tokens of each example; the first token is context only.
 
     Args:
-        calibration: examples that fit the temperature, by all their tokens or by `FITTED_TOKENS` of them, evenly spaced: so
-            many tell it to about a hundredth, and more would take memory without bound. None leaves the calibrated figures
-            equal to the raw ones.
+        calibration: examples that fit the temperature, by all their tokens or by `FITTED_TOKENS` of them, evenly spaced,
+            since more would take memory without bound. None leaves the calibrated figures equal to the raw ones.
 
     Raises:
         ProtocolError: no mask, an example without a scored token, a scored calibration split, or logits that are not finite.

@@ -17,9 +17,9 @@ import numpy as np
 from seeds.budget import SAMPLES, STEPS
 from seeds.catchup import effective_samples
 from seeds.file import alone, write_whole
+from seeds.interval import Interval
 from seeds.lab import Cell, Lab, chance_quality
 from seeds.measure import FRESH, ORIGINAL
-from seeds.quantity import Interval
 from seeds.rates import SWEEP_LOOKS
 from seeds.trial import Setting
 

@@ -5,8 +5,8 @@
 `Mean(scores)` holds scores of shape (runs, examples). Subtracting a number or scores shifts it, dividing one quantity by
 another gives a ratio, so a claim reads like its definition: `(assembled - chance) / (original - chance)`.
 
-Runs and examples are two crossed sources of spread. Each gives an interval from scipy or statsmodels; the two are
-combined by the method of variance estimates recovery (Zou and Donner 2008), ratios by its extension (Donner and Zou 2012).
+Runs and examples are two crossed sources of spread. Each gives an interval (`seeds.interval`); the two are combined by the
+method of variance estimates recovery (Zou and Donner 2008), ratios by its extension (Donner and Zou 2012).
 This module knows nothing of claims.
 """
 
@@ -18,25 +18,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from seeds.interval import Interval, binomial, fieller, of_clusters, student
+
 LARGEST_RATIO = 1e6  # limits beyond it are called infinite
 ROUNDING = 1e-6  # smallest relative half-width: float32 scores carry no more
 
 # What a figure is made of, in plain JSON types: a number; one number for each run; or {"ratio": [top, bottom]},
 # {"smallest": [...]}, {"first": [...]} of more of them. `seeds.report.raw` reads it.
 Raw = float | list[float] | dict[str, list["Raw"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and its limits, in the figure's own unit."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
 
 
 class Quantity(ABC):
@@ -143,9 +132,9 @@ class Mean(Quantity):
     def interval(self, alpha: float) -> Interval:
         scores = self._linear()
         value = float(scores.mean())
-        parts = [] if self.nested else [self._over_examples(self._independent(scores).mean(0), alpha)]
+        parts = [] if self.nested else [self._over_examples(scores, alpha)]
         if self.random and (self.nested or len(scores) > 1):
-            parts.append(_t_interval(scores.mean(1), alpha))
+            parts.append(student(scores.mean(1), alpha))
         floor = ROUNDING * (1.0 + abs(value))
         low = math.hypot(floor, *(value - part.low for part in parts))
         high = math.hypot(floor, *(part.high - value for part in parts))
@@ -159,30 +148,11 @@ class Mean(Quantity):
         centre = (self.scores * share).mean()
         return centre + share * (self.scores - centre)
 
-    def _independent(self, scores: np.ndarray) -> np.ndarray:
-        """Columns with the mean and the standard error of the scores that are independent: one for each cluster.
-
-        The sum of what its examples are off the mean of their class (Cochran 1977, section 9A; stratified, section 11),
-        where every class has two clusters at least. Otherwise off the mean of all, which is never too narrow.
-        """
-        if self.clusters is None:
-            return scores
-        names, of = np.unique(self.clusters, return_inverse=True)
-        classes, within = np.unique(np.zeros(len(of)) if self.strata is None else self.strata, return_inverse=True)
-        each = np.array([len(np.unique(of[within == number])) for number in range(len(classes))])  # clusters of each class
-        if each.sum() != len(names) or each.min() < 2:
-            each, within = np.array([len(names)]), np.zeros(len(of), int)
-        off = scores.copy()
-        for number in range(len(each)):
-            off[:, within == number] -= scores[:, within == number].mean()
-        freedom = each / np.maximum(each - 1, 1) * (len(names) - 1) / len(names)
-        sums = (off * np.sqrt(freedom)[within]) @ np.eye(len(names))[of]
-        return scores.mean() + sums * (len(names) / len(of))
-
-    def _over_examples(self, per_example: np.ndarray, alpha: float) -> Interval:
+    def _over_examples(self, scores: np.ndarray, alpha: float) -> Interval:
+        columns = scores if self.clusters is None else of_clusters(scores, self.clusters, self.strata)
         if self.bounds is None:
-            return _t_interval(per_example, alpha)
-        return _bounded_interval(per_example, self.bounds, alpha, self.scores.shape[1], self.scores.size)
+            return student(columns.mean(0), alpha)
+        return binomial(columns.mean(0), self.bounds, alpha, self.scores.shape[1], self.scores.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +172,8 @@ class Ratio(Quantity):
         if bottom.low <= 0:
             return Interval(value, -math.inf, math.inf)
         below, above = bottom.value - bottom.low, bottom.high - bottom.value
-        low = _fieller(top.value, top.value - top.low, bottom.value, above if top.low >= 0 else below, -1)
-        high = _fieller(top.value, top.high - top.value, bottom.value, below if top.high >= 0 else above, +1)
+        low = fieller(top.value, top.value - top.low, bottom.value, above if top.low >= 0 else below, -1)
+        high = fieller(top.value, top.high - top.value, bottom.value, below if top.high >= 0 else above, +1)
         return Interval(value, low, high)
 
     def raw(self) -> Raw:
@@ -239,13 +209,11 @@ class PairedRatio(Quantity):
         return {"ratio": [self.top.raw(), self.bottom.raw()]}
 
     def _unseen(self, alpha: float) -> float:
-        """The largest share of answers that may differ though none does on these examples: exact binomial."""
-        from statsmodels.stats.proportion import proportion_confint
-
+        """The largest share of answers that may differ though none does on these examples."""
         if self.top.bounds is None or self.bottom.bounds is None or self.top.nested:
             return 0.0
         independent = self.top.scores.shape[1] if self.top.clusters is None else len(np.unique(self.top.clusters))
-        return float(np.asarray(proportion_confint(0, independent, alpha=2 * alpha, method="beta")[1]))
+        return binomial(np.zeros(independent), (0.0, 1.0), alpha, independent, independent).high
 
     def _limit(self, value: float, alpha: float, side: int) -> float:
         """The ratio on one side of the value at which zero leaves the interval of the difference."""
@@ -305,62 +273,6 @@ class Throughout(Quantity):
 
     def raw(self) -> Raw:
         return {"first": [part.raw() for part in self.parts]}
-
-
-def _fieller(top: float, top_width: float, bottom: float, bottom_width: float, side: int) -> float:
-    """Root of (top - r * bottom)**2 = top_width**2 + (r * bottom_width)**2 on one side of top / bottom."""
-    square = bottom**2 - bottom_width**2
-    if square <= 0:
-        return side * math.inf
-    root = math.sqrt(max(0.0, (top * bottom) ** 2 - square * (top**2 - top_width**2)))
-    return (top * bottom + side * root) / square
-
-
-def _t_interval(values: np.ndarray, alpha: float) -> Interval:
-    """Student's interval for a mean; unlimited for a single value."""
-    from statsmodels.stats.weightstats import DescrStatsW
-
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Interval(mean, -math.inf, math.inf)
-    if np.ptp(values) == 0:
-        return Interval(mean, mean, mean)
-    low, high = DescrStatsW(values).tconfint_mean(alpha=2 * alpha)
-    return Interval(mean, float(low), float(high))
-
-
-def _bounded_interval(unit: np.ndarray, bounds: tuple[float, float], alpha: float, examples: int, answers: int) -> Interval:
-    """Exact binomial interval with the effective sample size (Korn and Graubard 1998): never of width zero.
-
-    With one run of zeros and ones this is the Clopper-Pearson interval: 0 of 1,000 is [0, 0.4 %] at 95 %.
-
-    Args:
-        unit: one figure for each example, or for each cluster of examples, independent of each other.
-        examples: how many there are.
-        answers: the same, over all runs: the effective size is no larger.
-    """
-    from scipy.stats import t
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, span = bounds[0], bounds[1] - bounds[0]
-    unit = (unit - low) / span
-    share = float(np.clip(unit.mean(), 0.0, 1.0))
-    spread = float(unit.var(ddof=1)) if len(unit) > 1 else 0.0
-    size = float(len(unit))
-    if 0.0 < share < 1.0:
-        clustered = len(unit) < examples
-        alike = examples if clustered else answers  # where columns do not differ
-        size = min(share * (1 - share) / (spread / size) if spread else alike, answers)
-        if not clustered:
-            size = max(size, examples)
-        elif len(unit) > 1:  # clusters: fewer degrees of freedom than examples
-            size *= (t.ppf(1 - alpha, examples - 1) / t.ppf(1 - alpha, len(unit) - 1)) ** 2
-        else:
-            return Interval(low + span * share, *bounds)
-    below, above = proportion_confint(share * size, size, alpha=2 * alpha, method="beta")
-    return Interval(
-        low + span * share, low + span * float(np.nan_to_num(below)), low + span * float(np.nan_to_num(above, nan=1.0))
-    )
 
 
 def stack(scores: Sequence[np.ndarray]) -> np.ndarray:

@@ -16,7 +16,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from seeds.quantity import Interval, Mean, Quantity
+from seeds.interval import Interval
+from seeds.quantity import Mean, Quantity
 
 MIN_RUNS = 3
 ON_THE_MARGIN = 0.01  # of the half-width

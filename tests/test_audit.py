@@ -17,8 +17,8 @@ from seeds.audit.protocol import FAULTS, RANK, Protocol
 from seeds.audit.statements import Audit, figures, served
 from seeds.claims import PUBLISHED, Claim, Row
 from seeds.errors import ProtocolError, SubjectUnavailable
+from seeds.interval import Interval
 from seeds.measure import FRESH, ORIGINAL
-from seeds.quantity import Interval
 from seeds.subject import Subject, subject
 from seeds.verdict import Outcome, Verdict, judge, judge_singly
 

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 
 from seeds.audit.ledger import MATERIAL, Share, Values, ledger, shapley
 from seeds.audit.protocol import FAULTS, RANK, Protocol, combined
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 LARGEST = 2.0**20
 TINY = float(np.finfo(np.float64).tiny)  # the smallest normal number: below it, rounding is absolute

@@ -27,7 +27,7 @@ from seeds.audit.findings import (
 )
 from seeds.audit.page import PREFIX, page, write
 from seeds.claims import PUBLISHED, SOUND, Claim, Row, load
-from seeds.quantity import Interval
+from seeds.interval import Interval
 from seeds.report import claims_file
 from seeds.report.finding import Finding
 from seeds.verdict import Outcome, Rule, Verdict, judge_singly

@@ -10,8 +10,8 @@ import pytest
 
 from seeds.claims import FAMILIES, LARGEST_PCA, LEVEL, PUBLISHED, SOUND, load, measured, narrowed
 from seeds.codecs import parse
+from seeds.interval import Interval
 from seeds.measure import FRESH, MIMETIC, ORIGINAL
-from seeds.quantity import Interval
 from seeds.subject import SUBJECTS
 from seeds.task import TASKS
 from seeds.verdict import MIN_RUNS, Outcome, Verdict

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from seeds.claims import PUBLISHED, load
 from seeds.errors import StoreError
-from seeds.quantity import Interval
+from seeds.interval import Interval
 from seeds.report import claims_file, raw
 from seeds.report.claims_file import SCHEMA, add, read
 from seeds.report.finding import Finding

@@ -12,7 +12,8 @@ import pytest
 
 from seeds.claims import PUBLISHED, SOUND, load
 from seeds.errors import StoreError
-from seeds.quantity import Counted, Interval, Mean
+from seeds.interval import Interval
+from seeds.quantity import Counted, Mean
 from seeds.report import claims_file, published, readme
 from seeds.report.finding import Finding
 from seeds.report.line import claim_lines

@@ -7,7 +7,7 @@ import pytest
 
 from seeds.cost.timing import Timed, total
 from seeds.errors import ProtocolError
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 
 def test_the_next_duration_lies_in_the_interval_as_often_as_it_says():

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from seeds.quantity import Interval, Mean, Quantity, Throughout
+from seeds.interval import Interval
+from seeds.quantity import Mean, Quantity, Throughout
 from seeds.verdict import Outcome, Rule, judge, judge_at_looks, judge_singly, summary
 
 MARGIN = 0.05

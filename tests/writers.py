@@ -24,8 +24,8 @@ from seeds.cost.timing import Timed
 from seeds.extract import extract
 from seeds.file import SCRATCH
 from seeds.grid import ARMS, Piece
+from seeds.interval import Interval
 from seeds.library import card
-from seeds.quantity import Interval
 from seeds.report import write
 from seeds.report.finding import Finding
 from seeds.report.readme import END, START

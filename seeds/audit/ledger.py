@@ -17,7 +17,8 @@ from math import factorial
 import numpy as np
 
 from seeds.audit.protocol import combined
-from seeds.quantity import Interval, Mean
+from seeds.interval import Interval
+from seeds.quantity import Mean
 
 LEVEL = 0.025  # one-sided, of each interval: 95 % in all
 MATERIAL = 0.05  # of the effect's size: a share surely beyond it is material

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seeds.cost.plan import Option
-    from seeds.quantity import Interval
+    from seeds.interval import Interval
 
 HEAD = ("", "delivery", "bytes", "steps", "download", "open", "fine-tune", "total [95 %]", "quality [95 %]", "runs there")
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from seeds.cost.calibration import Parts
-from seeds.quantity import Interval
+from seeds.interval import Interval
 from seeds.wire.download import HEADER_BYTES
 from seeds.wire.link import Link
 

@@ -21,9 +21,10 @@ from seeds.cost.delivery import Delivery
 from seeds.errors import SubjectUnavailable
 from seeds.file import alone, write_whole
 from seeds.finetune import Curves
+from seeds.interval import Interval
 from seeds.lab import Cell, Lab, above_chance, joined
 from seeds.measure import ORIGINAL
-from seeds.quantity import Interval, Mean, PairedRatio
+from seeds.quantity import Mean, PairedRatio
 from seeds.subject import Subject
 from seeds.trial import Setting, Trial, run_trial
 

@@ -16,7 +16,7 @@ from seeds.cost.race import Entrant
 from seeds.cost.record import Record, Standing
 from seeds.figures.cost import by_way
 from seeds.file import alone, write_whole
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 WEIGHTS = "original"
 RACE = "race-"  # begins the names of files that are no records of benchmarks

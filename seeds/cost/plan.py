@@ -14,7 +14,7 @@ from seeds.cost.delivery import DELIVERIES, Delivery, lesson, opened, tuned
 from seeds.cost.expectation import ANY_RATE, FEWEST, Expectation, expected, share
 from seeds.cost.timing import total
 from seeds.errors import ProtocolError
-from seeds.quantity import Interval
+from seeds.interval import Interval
 from seeds.subject import Subject
 from seeds.wire.download import HEADER_BYTES, download
 from seeds.wire.link import Link

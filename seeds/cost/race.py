@@ -17,7 +17,7 @@ from seeds.cost.calibration import Parts, from_row, to_row
 from seeds.cost.delivery import DELIVERIES
 from seeds.cost.expectation import Expectation, expected
 from seeds.file import alone, write_whole
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 
 @dataclass(frozen=True, slots=True)

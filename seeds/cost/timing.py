@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seeds.errors import ProtocolError
-from seeds.quantity import Interval
+from seeds.interval import Interval
 
 LEVEL = 0.025  # each side of a 95 % interval
 REPEATS = 5  # of what is measured here

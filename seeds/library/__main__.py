@@ -86,10 +86,11 @@ def _packed(model: nn.Module) -> bytes:
 def _measured(one: Subject, model: nn.Module, rng_seed: int, elapsed_s: float) -> dict:
     """What the card says of a trained network."""
     found = evaluate(model.eval(), one.forward, one.task)
+    drawn = one.task.splits()["test"].drawn
     if found.correct is not None:
-        quality = Mean(stack([found.correct]), bounds=(0.0, 1.0), random=False).interval(LEVEL)
+        quality = Mean(stack([found.correct]), bounds=(0.0, 1.0), random=False, **drawn).interval(LEVEL)
     else:
-        quality = Mean(stack([found.nats]), weights=found.weights, random=False).interval(LEVEL)
+        quality = Mean(stack([found.nats]), weights=found.weights, random=False, **drawn).interval(LEVEL)
     return {
         "subject": one.name,
         "recipe": f"seeds/library/{one.recipe or one.stem}.py",
