@@ -149,7 +149,7 @@ def test_differences_between_classes_are_no_sampling_error(bounds):
 
 
 def test_a_constant_answer_is_right_for_one_class_of_three_whatever_the_files():
-    """Its interval is that of as many answers as examples, with the degrees of freedom of 30 files; of several runs nothing is left."""
+    """Its interval is that of as many answers, with the degrees of freedom of 30 files. Of several runs nothing is left."""
     label = np.arange(3).repeat(50)
     scores = np.stack([(label == run % 3).astype(float) for run in range(6)])
     mean = Mean(scores[:1], bounds=(0.0, 1.0), random=False, clusters=np.arange(150) // 5, strata=label)
